@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+//
+// MMSTL_ASSERT: the check of a precondition, live in debug builds. Define it beforehand to replace it.
+
+#ifndef MMSTL_DETAIL_ASSERT_HPP
+#define MMSTL_DETAIL_ASSERT_HPP
+
+#ifndef MMSTL_ASSERT
+#include <cassert>
+#define MMSTL_ASSERT(condition) assert(condition)
+#endif
+
+#endif

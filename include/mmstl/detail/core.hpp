@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//
+// detail::core: what typed views ask of a backing and a mapping beyond their public functions: forms that
+// return a `failure`, so that each view can throw or fill an error_code with one and the same code.
+
+#ifndef MMSTL_DETAIL_CORE_HPP
+#define MMSTL_DETAIL_CORE_HPP
+
+#include <mmstl/backing.hpp>
+#include <mmstl/detail/posix.hpp>
+#include <mmstl/mapping.hpp>
+
+#include <cstdint>
+#include <system_error>
+
+namespace mmstl::inline v1::detail {
+
+/// Which of the three ways to open a backing.
+enum class opening : unsigned char { open, create, open_or_create };
+
+struct core {
+    static failure open(const backing& from, access wanted, opening how, backing_handle& to) {
+        switch (how) {
+        case opening::open: return backing_handle::open(from, wanted, to);
+        case opening::create: return backing_handle::create(from, to);
+        case opening::open_or_create: break;
+        }
+        return backing_handle::open_or_create(from, to);
+    }
+
+    static const posix::facts& facts(const backing_handle& of) noexcept { return of.facts_; }
+    static const posix::facts& facts(const mapping& of) noexcept { return of.facts_; }
+
+    static failure resize(backing_handle& what, std::uint64_t size_bytes, allocation how) noexcept {
+        return what.resize_to(size_bytes, how);
+    }
+
+    /// Maps the handle with what is known of it: no system call to ask again.
+    static failure map(mapping& to, const backing_handle& from, const mapping_options& options) {
+        return to.map(from, from.facts_, options);
+    }
+
+    /// An empty mapping that still knows its name and file: for a view that read the bytes instead.
+    static void remember(mapping& to, const backing_handle& from, access wanted) {
+        mapping made;
+        made.name_ = from.name_;
+        made.kind_ = from.kind_;
+        made.facts_ = from.facts_;
+        made.access_ = wanted;
+        to.swap(made);
+    }
+
+    /// The backing behind a mapping, where its name is enough to find it again.
+    static failure backing_of(const mapping& of, backing& found) {
+        if (of.kind_ != backing::kind::file && of.kind_ != backing::kind::shared_memory)
+            return refuse(errc::no_name, "refresh");
+        found = backing(of.kind_, of.name_);
+        return {};
+    }
+
+    static failure flush(mapping& what, std::size_t first_byte, std::size_t n_bytes) {
+        return what.sync(first_byte, n_bytes, posix::sync_mode::wait);
+    }
+
+    static failure release(mapping& what) noexcept { return what.release(); }
+};
+
+/// Takes back what a failed creation made, so that nothing is left behind.
+inline failure undo(const failure& failed, const backing& from, const backing_handle& opened) {
+    std::error_code ignored;
+    if (opened.created() && from.has_name()) from.remove(ignored);
+    return failed;
+}
+
+} // namespace mmstl::inline v1::detail
+
+#endif

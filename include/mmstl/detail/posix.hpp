@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+//
+// Every system call that mmstl makes, and nothing else: no other header includes a system header.
+// Each function returns a `failure` that names the call; EINTR is retried wherever the kernel allows it.
+
+#ifndef MMSTL_DETAIL_POSIX_HPP
+#define MMSTL_DETAIL_POSIX_HPP
+
+#include <mmstl/access.hpp>
+#include <mmstl/error.hpp>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace mmstl::inline v1::detail::posix {
+
+// Numbers of the kernel's interface that the C library may be too old to name.
+inline constexpr int madv_cold = 20, madv_pageout = 21, madv_populate_read = 22, madv_populate_write = 23,
+                     madv_collapse = 25;
+inline constexpr int map_fixed_noreplace = 0x100000;
+inline constexpr int seal_future_write = 0x0010;
+inline constexpr auto hugetlbfs_magic = 0x958458f6;
+
+inline failure failed(const char* call, int error = errno) noexcept {
+    return {std::error_code(error, std::system_category()), call};
+}
+
+/// Reports -1 as `call` having failed with errno.
+inline failure check(const char* call, int result) noexcept { return result == -1 ? failed(call) : failure{}; }
+
+template <class Call> auto retry(Call call) noexcept {
+    for (;;)
+        if (const auto result = call(); result != -1 || errno != EINTR) return result;
+}
+
+inline std::size_t page_size() noexcept {
+    static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return bytes;
+}
+
+// ---- what a descriptor stands for ----
+
+/// What mmstl asks of fstat(2).
+struct facts {
+    std::uint64_t size_bytes = 0;
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::size_t page_bytes = 0; ///< the granularity of mappings: larger than a page on hugetlbfs
+
+    [[nodiscard]] bool same_file(const facts& other) const noexcept {
+        return device == other.device && inode == other.inode;
+    }
+};
+
+/// Fills `found`, and refuses what cannot be mapped: directories with EISDIR, FIFOs and such with `not_mappable`.
+inline failure examine(int fd, facts& found) noexcept {
+    struct ::stat status; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
+    if (auto f = check("fstat", ::fstat(fd, &status)); f.failed()) return f;
+    if (S_ISDIR(status.st_mode)) return failed("open", EISDIR);
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) return refuse(errc::not_mappable, "open");
+    found.device = status.st_dev;
+    found.inode = status.st_ino;
+    found.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    found.page_bytes = page_size();
+    if (S_ISBLK(status.st_mode)) { // fstat says 0 of these
+        const auto end = ::lseek(fd, 0, SEEK_END);
+        if (end == -1) return failed("lseek");
+        found.size_bytes = static_cast<std::uint64_t>(end);
+    } else if (static_cast<std::size_t>(status.st_blksize) > page_size()) {
+        struct ::statfs system; // NOLINT(cppcoreguidelines-pro-type-member-init)
+        if (auto f = check("fstatfs", retry([&] { return ::fstatfs(fd, &system); })); f.failed()) return f;
+        if (static_cast<std::uint32_t>(system.f_type) == hugetlbfs_magic)
+            found.page_bytes = static_cast<std::size_t>(status.st_blksize);
+    }
+    return {};
+}
+
+/// Whether `path` names the file `known` now, and how long it is; false also when it cannot be asked.
+inline bool examine_path(const char* path, facts& found) noexcept {
+    struct ::stat status; // NOLINT(cppcoreguidelines-pro-type-member-init)
+    if (::stat(path, &status) != 0) return false;
+    found.device = status.st_dev;
+    found.inode = status.st_ino;
+    found.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    return S_ISREG(status.st_mode);
+}
+
+// ---- opening and naming ----
+
+inline int open_flags(access wanted) noexcept { return wanted == access::read_write ? O_RDWR : O_RDONLY; }
+
+enum class disposition : unsigned char { open, create };
+
+/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for; regular files do not mind.
+inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions, int& fd) noexcept {
+    const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
+                      (how == disposition::create ? O_CREAT | O_EXCL : 0);
+    fd = retry([&] { return ::open(path, flags, static_cast<::mode_t>(permissions)); });
+    return check("open", fd);
+}
+
+inline failure open_shared_memory(const char* name, access wanted, disposition how, unsigned permissions,
+                                  int& fd) noexcept {
+    const int flags = open_flags(wanted) | (how == disposition::create ? O_CREAT | O_EXCL : 0);
+    fd = retry([&] { return ::shm_open(name, flags, static_cast<::mode_t>(permissions)); });
+    return check("shm_open", fd);
+}
+
+/// A file without a name in `directory`: O_TMPFILE, or a name taken away at once where the file system has none.
+inline failure open_temporary(const std::string& directory, int& fd) {
+    fd = retry([&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); });
+    if (fd != -1) return {};
+    if (errno != EOPNOTSUPP && errno != EISDIR) return failed("open"); // EISDIR: kernels before O_TMPFILE
+    std::string name = directory + "/.mmstl-XXXXXX";
+    fd = retry([&] { return ::mkostemp(name.data(), O_CLOEXEC); });
+    if (fd == -1) return failed("mkostemp");
+    if (::unlink(name.c_str()) == 0) return {};
+    const auto f = failed("unlink");
+    ::close(fd);
+    fd = -1;
+    return f;
+}
+
+inline failure open_memory(const char* label, pages kind, int& fd) noexcept {
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (kind == pages::huge_tlb ? MFD_HUGETLB : 0U);
+    fd = ::memfd_create(label, flags);
+    return check("memfd_create", fd);
+}
+
+/// Whether a borrowed descriptor allows `wanted`.
+inline failure check_access(int fd, access wanted) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags == -1) return failed("fcntl");
+    const int mode = flags & O_ACCMODE;
+    const bool fits = wanted == access::read_write ? mode == O_RDWR : mode != O_WRONLY;
+    return fits ? failure{} : refuse(errc::wrong_access, "borrowed_fd");
+}
+
+/// Closes once: after EINTR the descriptor is gone too (close(2), Linux).
+inline failure close(int fd) noexcept {
+    return ::close(fd) == -1 && errno != EINTR ? failed("close") : failure{};
+}
+
+inline failure unlink(const char* path) noexcept { return check("unlink", ::unlink(path)); }
+inline failure unlink_shared_memory(const char* name) noexcept { return check("shm_unlink", ::shm_unlink(name)); }
+
+inline std::string temporary_directory() {
+    const char* chosen = std::getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): read only
+    return chosen != nullptr && *chosen != '\0' ? chosen : "/tmp";
+}
+
+// ---- size and contents ----
+
+/// Past RLIMIT_FSIZE the kernel does not only fail, it sends SIGXFSZ: so the limit is asked first.
+inline failure check_size_limit(std::uint64_t size_bytes) noexcept {
+    if (size_bytes > static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()))
+        return refuse(errc::size_overflow, "ftruncate", size_bytes, static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()));
+    ::rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return failed("getrlimit");
+    if (limit.rlim_cur == RLIM_INFINITY || size_bytes <= limit.rlim_cur) return {};
+    auto f = failed("ftruncate", EFBIG);
+    f.asked_bytes = size_bytes;
+    f.available_bytes = limit.rlim_cur;
+    return f;
+}
+
+inline failure truncate(int fd, std::uint64_t size_bytes) noexcept {
+    return check("ftruncate", retry([&] { return ::ftruncate(fd, static_cast<::off_t>(size_bytes)); }));
+}
+
+/// Allocates the blocks of a range and extends the file to its end. Not posix_fallocate: it emulates by writing.
+inline failure allocate(int fd, std::uint64_t first_byte, std::uint64_t n_bytes) noexcept {
+    return check("fallocate", retry([&] {
+                     return ::fallocate(fd, 0, static_cast<::off_t>(first_byte), static_cast<::off_t>(n_bytes));
+                 }));
+}
+
+/// Reads until `n_bytes` are there or the file ends; one call when nothing interferes.
+inline failure read_at(int fd, std::uint64_t offset, void* to, std::size_t n_bytes, std::size_t& done) noexcept {
+    done = 0;
+    while (done < n_bytes) {
+        const auto got = retry([&] {
+            return ::pread(fd, static_cast<char*>(to) + done, n_bytes - done, static_cast<::off_t>(offset + done));
+        });
+        if (got == -1) return failed("pread");
+        if (got == 0) break;
+        done += static_cast<std::size_t>(got);
+    }
+    return {};
+}
+
+inline failure sync(int fd) noexcept { return check("fsync", retry([&] { return ::fsync(fd); })); }
+
+inline failure add_seals(int fd, unsigned seals) noexcept {
+    return check("fcntl", ::fcntl(fd, F_ADD_SEALS, static_cast<int>(seals)));
+}
+
+// ---- mapping ----
+
+inline int protection(access wanted) noexcept {
+    switch (wanted) {
+    case access::none: return PROT_NONE;
+    case access::read_only: return PROT_READ;
+    case access::execute: return PROT_READ | PROT_EXEC;
+    case access::read_write:
+    case access::copy_on_write: break;
+    }
+    return PROT_READ | PROT_WRITE;
+}
+
+inline bool is_private(access wanted) noexcept {
+    return wanted == access::copy_on_write || wanted == access::execute;
+}
+
+/// What to map. `address` is page aligned for `placement::exact`.
+struct map_request {
+    int fd = -1;
+    std::uint64_t offset = 0; ///< page aligned
+    std::size_t length = 0;
+    access wanted = access::read_only;
+    void* address = nullptr;
+    placement where = placement::anywhere;
+    bool past_the_end = false; ///< a reservation: do not count it against memory
+};
+
+inline failure map(const map_request& request, std::byte*& base) noexcept {
+    int flags = is_private(request.wanted) ? MAP_PRIVATE : MAP_SHARED;
+    if (request.past_the_end) flags |= MAP_NORESERVE;
+    if (request.where == placement::exact) flags |= map_fixed_noreplace;
+    void* const wanted = request.where == placement::anywhere ? nullptr : request.address;
+    void* const got = ::mmap(wanted, request.length, protection(request.wanted), flags, request.fd,
+                             static_cast<::off_t>(request.offset));
+    if (got == MAP_FAILED) { // NOLINT: the macro casts
+        auto f = failed("mmap");
+        f.asked_bytes = request.length;
+        return f;
+    }
+    if (request.where == placement::exact && got != wanted) { // kernels before 4.17 take it as a hint
+        ::munmap(got, request.length);
+        return failed("mmap", EEXIST);
+    }
+    base = static_cast<std::byte*>(got);
+    return {};
+}
+
+inline failure unmap(void* base, std::size_t length) noexcept { return check("munmap", ::munmap(base, length)); }
+
+inline failure protect(void* first, std::size_t length, access wanted) noexcept {
+    return check("mprotect", ::mprotect(first, length, protection(wanted)));
+}
+
+enum class sync_mode : unsigned char { wait, start };
+
+inline failure sync_range(void* first, std::size_t length, sync_mode mode) noexcept {
+    return check("msync", retry([&] { return ::msync(first, length, mode == sync_mode::wait ? MS_SYNC : MS_ASYNC); }));
+}
+
+inline int number(advice what) noexcept {
+    switch (what) {
+    case advice::normal: return MADV_NORMAL;
+    case advice::random: return MADV_RANDOM;
+    case advice::sequential: return MADV_SEQUENTIAL;
+    case advice::will_need: return MADV_WILLNEED;
+    case advice::populate_read: return madv_populate_read;
+    case advice::populate_write: return madv_populate_write;
+    case advice::cold: return madv_cold;
+    case advice::page_out: return madv_pageout;
+    case advice::huge_page: return MADV_HUGEPAGE;
+    case advice::no_huge_page: return MADV_NOHUGEPAGE;
+    case advice::collapse: return madv_collapse;
+    case advice::mergeable: return MADV_MERGEABLE;
+    case advice::unmergeable: return MADV_UNMERGEABLE;
+    case advice::dump: return MADV_DODUMP;
+    case advice::dont_dump: return MADV_DONTDUMP;
+    case advice::fork: return MADV_DOFORK;
+    case advice::dont_fork: return MADV_DONTFORK;
+    }
+    return -1;
+}
+
+inline int number(destructive_advice what) noexcept {
+    switch (what) {
+    case destructive_advice::dont_need: return MADV_DONTNEED;
+    case destructive_advice::free: return MADV_FREE;
+    case destructive_advice::remove: return MADV_REMOVE;
+    case destructive_advice::wipe_on_fork: return MADV_WIPEONFORK;
+    case destructive_advice::keep_on_fork: return MADV_KEEPONFORK;
+    }
+    return -1;
+}
+
+template <class Advice> failure advise(void* first, std::size_t length, Advice what) noexcept {
+    return check("madvise", retry([&] { return ::madvise(first, length, number(what)); }));
+}
+
+inline failure lock(void* first, std::size_t length) noexcept { return check("mlock", ::mlock(first, length)); }
+inline failure unlock(void* first, std::size_t length) noexcept { return check("munlock", ::munlock(first, length)); }
+
+/// Counts the resident pages among those from `first`, which is page aligned.
+inline failure count_resident(std::byte* first, std::size_t length, std::size_t& resident_pages) noexcept {
+    unsigned char answers[1024]; // NOLINT: filled by the call
+    const std::size_t window = sizeof answers * page_size();
+    resident_pages = 0;
+    for (std::size_t at = 0; at < length; at += window) {
+        const std::size_t n_bytes = length - at < window ? length - at : window;
+        if (::mincore(first + at, n_bytes, answers) != 0) return failed("mincore");
+        const std::size_t n_pages = (n_bytes + page_size() - 1) / page_size();
+        for (std::size_t page = 0; page < n_pages; ++page) resident_pages += answers[page] & 1U;
+    }
+    return {};
+}
+
+/// Whether a byte can be read without a signal, at this moment.
+inline failure probe(std::byte* at, bool& readable) noexcept {
+    auto* const page = at - reinterpret_cast<std::uintptr_t>(at) % page_size();
+    const auto populated = advise(page, page_size(), advice::populate_read);
+    readable = !populated.failed();
+    if (readable || populated.code != std::errc::invalid_argument) return {};
+    // Before Linux 5.14: let the kernel copy the byte, which answers EFAULT where a load would raise a signal.
+    char byte = 0;
+    ::iovec to{&byte, 1};
+    ::iovec from{at, 1};
+    const auto copied = ::process_vm_readv(::getpid(), &to, 1, &from, 1, 0);
+    if (copied == -1 && errno != EFAULT) return failed("process_vm_readv");
+    readable = copied == 1;
+    return {};
+}
+
+} // namespace mmstl::inline v1::detail::posix
+
+#endif

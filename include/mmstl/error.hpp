@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+//
+// mapping_error and its codes: what failed, on which path, what was asked and what there was.
+
+#ifndef MMSTL_ERROR_HPP
+#define MMSTL_ERROR_HPP
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+
+namespace mmstl::inline v1 {
+
+/// What mmstl itself refuses. Codes that come from the kernel are `std::system_category` with the errno.
+enum class errc {
+    not_mappable = 1,    ///< neither a regular file, shared memory nor a block device
+    length_not_multiple, ///< the length is no multiple of the element's size
+    misaligned,          ///< the offset or address is not aligned for the element (or, for `exact`, the page)
+    past_the_end,        ///< the range asked for ends past the end
+    size_overflow,       ///< offset + count does not fit
+    needs_count,         ///< a backing that has no length yet, and none was given
+    wrong_access,        ///< this access does not go with this element type, backing or mapping
+    no_name,             ///< the operation needs a backing with a name
+    replaced,            ///< the name stands for another file by now
+    truncated,           ///< the file was shortened while it was being read
+    bad_name,            ///< a name with a NUL byte inside
+};
+
+/// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that comes nearest.
+inline const std::error_category& mapping_category() noexcept;
+
+inline std::error_code make_error_code(errc code) noexcept {
+    return {static_cast<int>(code), mapping_category()};
+}
+
+} // namespace mmstl::inline v1
+
+template <> struct std::is_error_code_enum<mmstl::errc> : std::true_type {};
+
+namespace mmstl::inline v1 {
+
+namespace detail {
+
+/// What went wrong, before it is known whether it becomes an exception or an error_code.
+struct failure {
+    std::error_code code{};
+    const char* call = ""; ///< static storage
+    std::uint64_t asked_bytes = 0;
+    std::uint64_t available_bytes = 0;
+
+    [[nodiscard]] bool failed() const noexcept { return static_cast<bool>(code); }
+};
+
+} // namespace detail
+
+/// Thrown when memory cannot be mapped, or a backing not opened, created, resized, flushed or closed.
+///
+/// `what()` reads `open 'a.f32': No such file or directory`, with asked and available bytes where they matter.
+/// Exhaustion of a container's own reserve is not this but a `std::bad_alloc`.
+class mapping_error : public std::system_error {
+public:
+    mapping_error(const detail::failure& failed, std::string path)
+        : std::system_error(failed.code, describe(failed, path)), call_(failed.call),
+          path_(std::make_shared<const std::string>(std::move(path))), asked_(failed.asked_bytes),
+          available_(failed.available_bytes) {}
+
+    /// The call that failed, as the manual spells it ("mmap"), or mmstl's own ("mapped_span").
+    [[nodiscard]] const char* call() const noexcept { return call_; }
+    /// The path, or the name of a backing that has none ("anonymous").
+    [[nodiscard]] const std::string& path() const noexcept { return *path_; }
+    /// How many bytes were asked for, counted from the start of the backing where an end was missed; 0 if not about a size.
+    [[nodiscard]] std::uint64_t asked_bytes() const noexcept { return asked_; }
+    /// How many bytes there were.
+    [[nodiscard]] std::uint64_t available_bytes() const noexcept { return available_; }
+
+private:
+    static std::string describe(const detail::failure& failed, const std::string& path) {
+        std::string text = failed.call;
+        text.append(" '").append(path).append("'");
+        if (failed.asked_bytes != 0 || failed.available_bytes != 0) {
+            text.append(" (asked for ").append(std::to_string(failed.asked_bytes));
+            text.append(" bytes, there are ").append(std::to_string(failed.available_bytes)).append(")");
+        }
+        return text;
+    }
+
+    const char* call_;
+    std::shared_ptr<const std::string> path_; // shared: copying an exception must not throw
+    std::uint64_t asked_;
+    std::uint64_t available_;
+};
+
+namespace detail {
+
+class category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "mmstl"; }
+
+    std::string message(int code) const override {
+        switch (static_cast<errc>(code)) {
+        case errc::not_mappable: return "not a kind of file that can be mapped";
+        case errc::length_not_multiple: return "the length is no multiple of the element's size";
+        case errc::misaligned: return "not aligned for the element type or the page";
+        case errc::past_the_end: return "the range ends past the end";
+        case errc::size_overflow: return "offset and length together are too large";
+        case errc::needs_count: return "a backing without a length of its own needs a count";
+        case errc::wrong_access: return "the access does not fit the element type, the backing or the mapping";
+        case errc::no_name: return "the backing has no name";
+        case errc::replaced: return "the name stands for another file by now";
+        case errc::truncated: return "the file was shortened while it was being read";
+        case errc::bad_name: return "the name has a NUL byte inside";
+        }
+        return "unknown error";
+    }
+
+    std::error_condition default_error_condition(int code) const noexcept override {
+        switch (static_cast<errc>(code)) {
+        case errc::not_mappable: return std::errc::no_such_device; // what mmap(2) says of such files
+        case errc::size_overflow: return std::errc::value_too_large;
+        case errc::wrong_access: return std::errc::permission_denied;
+        case errc::no_name: return std::errc::operation_not_supported;
+        case errc::past_the_end:
+        case errc::truncated: return std::errc::result_out_of_range;
+        default: return std::errc::invalid_argument;
+        }
+    }
+};
+
+/// Fails with a code of ours; `call` has static storage.
+inline failure refuse(errc code, const char* call, std::uint64_t asked_bytes = 0,
+                      std::uint64_t available_bytes = 0) noexcept {
+    return {make_error_code(code), call, asked_bytes, available_bytes};
+}
+
+/// The throwing end of every function that has an `error_code` twin.
+inline void throw_if(const failure& failed, const std::string& path) {
+    if (failed.failed()) throw mapping_error(failed, path);
+}
+
+} // namespace detail
+
+inline const std::error_category& mapping_category() noexcept {
+    static const detail::category instance;
+    return instance;
+}
+
+} // namespace mmstl::inline v1
+
+#endif
