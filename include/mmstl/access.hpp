@@ -14,7 +14,7 @@ enum class access : unsigned char {
     none,          ///< no access at all: holds the addresses; any touch raises SIGSEGV
     read_only,     ///< reads; sees what others write
     read_write,    ///< reads and writes, through to the backing and to everyone who maps it
-    copy_on_write, ///< reads and writes; a page written to becomes this process's own, the backing never changes
+    copy_on_write, ///< reads and writes; a page written to becomes this process's own
     execute,       ///< reads and runs machine code; private
 };
 
@@ -25,9 +25,9 @@ enum class advice : unsigned char {
     normal,         ///< take back `random` and `sequential`
     random,         ///< no readahead
     sequential,     ///< read ahead aggressively
-    will_need,      ///< start reading now, in the background (in single pages: see docs/guide/streaming.md)
-    populate_read,  ///< fault all pages in now, for reading; returns when they are there (Linux 5.14)
-    populate_write, ///< the same for writing: allocates blocks and dirties every page (Linux 5.14)
+    will_need,      ///< start reading in the background: fetches small folios (docs/streaming.md)
+    populate_read,  ///< fault all pages in for reading, and wait for them (Linux 5.14)
+    populate_write, ///< the same for writing: dirties every page (Linux 5.14)
     cold,           ///< not needed soon (Linux 5.4)
     page_out,       ///< write back and reclaim now (Linux 5.4)
     huge_page,      ///< use transparent huge pages where there are any
@@ -45,7 +45,7 @@ enum class advice : unsigned char {
 ///
 /// Source: madvise(2).
 enum class destructive_advice : unsigned char {
-    dont_need,    ///< drop the pages: unwritten private changes are lost; shared pages come back from the backing
+    dont_need,    ///< drop the pages: private changes are lost, shared pages come back
     free,         ///< private anonymous pages may be dropped until next written to
     remove,       ///< punch a hole: the range reads as zeros, its blocks go back to the file system
     wipe_on_fork, ///< a fork()ed child finds zeros (private anonymous memory alone)
@@ -55,15 +55,15 @@ enum class destructive_advice : unsigned char {
 /// The kind of pages that memory is made of.
 enum class pages : unsigned char {
     normal,           ///< whatever the system does by itself
-    transparent_huge, ///< ask for transparent huge pages: a wish, silently not granted where they are off
-    huge_tlb,         ///< the system's default huge pages, reserved beforehand: an error where there are none left
+    transparent_huge, ///< transparent huge pages: a wish, silently not granted where they are off
+    huge_tlb,         ///< the default huge pages, reserved beforehand: an error when none is left
 };
 
 /// Whether growing a backing allocates its blocks.
 enum class allocation : unsigned char {
     automatic, ///< `blocks` for files and shared memory, where the file system can; else `sparse`
     blocks,    ///< allocate: a full disk is an error here, and not a SIGBUS later
-    sparse,    ///< only set the length: pages get blocks when first written to, or SIGBUS when the disk is full
+    sparse,    ///< set the length alone: a write to a page may find the disk full, by SIGBUS
 };
 
 /// How the address in `mapping_options` is meant.

@@ -28,7 +28,9 @@ struct core;
 /// Whatever spells a path: strings, string views, literals, `std::filesystem::path`.
 template <class Path>
 concept path_like = std::convertible_to<const Path&, std::string_view> ||
-                    requires(const Path& path) { { path.native() } -> std::convertible_to<std::string_view>; };
+    requires(const Path& path) {
+    { path.native() } -> std::convertible_to<std::string_view>;
+};
 
 /// Options of `file` and `shared_memory`.
 struct file_options {
@@ -39,7 +41,8 @@ struct shared_memory_options {
 };
 /// Options of `memory_file` and `anonymous`.
 struct memory_options {
-    mmstl::pages pages = mmstl::pages::normal; ///< `huge_tlb`: sizes are rounded up to the huge page
+    mmstl::pages pages =
+        mmstl::pages::normal; ///< `huge_tlb`: sizes are rounded up to the huge page
 };
 
 /// What may no longer happen to a memory file, whoever holds it.
@@ -57,17 +60,24 @@ constexpr seal operator|(seal a, seal b) noexcept {
 }
 
 /// A file by its path. Who made the name unlinks it, by `remove()`.
-template <path_like Path> [[nodiscard]] backing file(const Path& path, const file_options& options = {});
-/// A file without a name, in `directory` ($TMPDIR or /tmp if not given); gone when the last descriptor and mapping are.
+template <path_like Path>
+[[nodiscard]] backing file(const Path& path, const file_options& options = {});
+/// A file without a name, in `directory` ($TMPDIR or /tmp if not given); gone when the last
+/// descriptor and mapping are.
 template <path_like Path> [[nodiscard]] backing temporary_file(const Path& directory);
 [[nodiscard]] inline backing temporary_file();
-/// POSIX shared memory: unrelated processes open it by name ("/name"). It stays until `remove()` or a reboot.
-template <path_like Path> [[nodiscard]] backing shared_memory(const Path& name, const shared_memory_options& options = {});
-/// Memory that behaves as a file (memfd): can be sealed, and sent to other processes. `label` is for the eye alone.
-template <path_like Path> [[nodiscard]] backing memory_file(const Path& label, const memory_options& options = {});
+/// POSIX shared memory: unrelated processes open it by name ("/name"). It stays until `remove()` or
+/// a reboot.
+template <path_like Path>
+[[nodiscard]] backing shared_memory(const Path& name, const shared_memory_options& options = {});
+/// Memory that behaves as a file (memfd): can be sealed, and sent to other processes. `label` is
+/// for the eye alone.
+template <path_like Path>
+[[nodiscard]] backing memory_file(const Path& label, const memory_options& options = {});
 /// Memory shared with fork()ed children, and with nobody else.
 [[nodiscard]] inline backing anonymous(const memory_options& options = {});
-/// A descriptor that stays the caller's: neither closed nor moved. It need not outlive a mapping made of it.
+/// A descriptor that stays the caller's: neither closed nor moved. It need not outlive a mapping
+/// made of it.
 [[nodiscard]] inline backing borrowed_fd(int fd);
 
 /// Where bytes live: a description alone, which opens nothing.
@@ -83,38 +93,46 @@ public:
 
     /// Opens what is there.
     ///
-    /// What has no name (temporary file, memory file, anonymous memory) is made anew, empty. `read_write` opens for
-    /// writing, every other access for reading alone.
-    /// Throws: `mapping_error`: the errno of open(2), shm_open(3), memfd_create(2) or fstat(2); EISDIR for a directory,
-    ///         `not_mappable` for a FIFO, socket or character device. Nothing stays open.
+    /// What has no name (temporary file, memory file, anonymous memory) is made anew, empty.
+    /// `read_write` opens for writing, every other access for reading alone.
+    /// Throws: `mapping_error`: the errno of open(2), shm_open(3), memfd_create(2) or fstat(2);
+    ///         EISDIR for a directory, `not_mappable` for a FIFO, socket or character device.
+    ///         Nothing stays open.
     [[nodiscard]] backing_handle open(access wanted = access::read_only) const;
     [[nodiscard]] backing_handle open(access wanted, std::error_code& ec) const;
 
-    /// Creates it, empty, for reading and writing; what exists already is an error (EEXIST) and stays as it is.
+    /// Creates it, empty, for reading and writing; what exists already is an error (EEXIST) and
+    /// stays as it is.
     ///
     /// A borrowed descriptor cannot be created: `no_name`.
     [[nodiscard]] backing_handle create() const;
     [[nodiscard]] backing_handle create(std::error_code& ec) const;
 
-    /// Opens it for reading and writing, or creates it; `backing_handle::created()` tells which happened.
+    /// Opens it for reading and writing, or creates it; `backing_handle::created()` tells which
+    /// happened.
     [[nodiscard]] backing_handle open_or_create() const;
     [[nodiscard]] backing_handle open_or_create(std::error_code& ec) const;
 
     /// Takes the name away. Open handles and mappings keep their bytes.
     ///
-    /// Throws: `mapping_error`: the errno of unlink(2) or shm_unlink(3); `no_name` where there is none.
+    /// Throws: `mapping_error`: the errno of unlink(2) or shm_unlink(3); `no_name` where there is
+    ///         none.
     void remove() const;
     void remove(std::error_code& ec) const;
 
-    /// The path or name; for what has none a word that says so ("anonymous", "memory_file label", "fd 3").
+    /// The path or name; for what has none a word that says so ("anonymous", "memory_file label",
+    /// "fd 3").
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
     /// Whether another process can open it by its name.
-    [[nodiscard]] bool has_name() const noexcept { return kind_ == kind::file || kind_ == kind::shared_memory; }
+    [[nodiscard]] bool has_name() const noexcept {
+        return kind_ == kind::file || kind_ == kind::shared_memory;
+    }
 
     /// Whether opening makes a new, empty object each time.
     [[nodiscard]] bool is_fresh() const noexcept {
-        return kind_ == kind::temporary_file || kind_ == kind::memory_file || kind_ == kind::anonymous;
+        return kind_ == kind::temporary_file || kind_ == kind::memory_file ||
+               kind_ == kind::anonymous;
     }
 
 private:
@@ -124,12 +142,20 @@ private:
     template <path_like Path> friend backing file(const Path&, const file_options&);
     template <path_like Path> friend backing temporary_file(const Path&);
     friend backing temporary_file();
-    template <path_like Path> friend backing shared_memory(const Path&, const shared_memory_options&);
+    template <path_like Path>
+    friend backing shared_memory(const Path&, const shared_memory_options&);
     template <path_like Path> friend backing memory_file(const Path&, const memory_options&);
     friend backing anonymous(const memory_options&);
     friend backing borrowed_fd(int);
 
-    enum class kind : unsigned char { file, temporary_file, shared_memory, memory_file, anonymous, borrowed_fd };
+    enum class kind : unsigned char {
+        file,
+        temporary_file,
+        shared_memory,
+        memory_file,
+        anonymous,
+        borrowed_fd
+    };
 
     backing(kind which, std::string name) noexcept : name_(std::move(name)), kind_(which) {}
 
@@ -150,16 +176,18 @@ private:
     mmstl::pages pages_ = mmstl::pages::normal;
 };
 
-/// An open backing: owns the descriptor (but a borrowed one), with O_CLOEXEC. Movable; a moved-from handle is closed.
+/// An open backing: owns the descriptor (but a borrowed one), with O_CLOEXEC. Movable; a moved-from
+/// handle is closed.
 ///
 /// Mappings made of it do not need it any more: it may be closed at once.
-/// Threads: `resize` needs the caller's own lock; the rest is as thread-safe as the system calls behind it.
+/// Threads: `resize` needs the caller's own lock; the rest is as thread-safe as the system calls
+///          behind it.
 class backing_handle {
 public:
     backing_handle() noexcept = default;
     backing_handle(backing_handle&& other) noexcept
-        : name_(std::move(other.name_)), facts_(other.facts_), fd_(std::exchange(other.fd_, -1)), kind_(other.kind_),
-          created_(other.created_) {}
+        : name_(std::move(other.name_)), facts_(other.facts_), fd_(std::exchange(other.fd_, -1)),
+          kind_(other.kind_), created_(other.created_) {}
     backing_handle& operator=(backing_handle&& other) noexcept {
         backing_handle old(std::move(other));
         std::swap(name_, old.name_);
@@ -184,23 +212,28 @@ public:
     /// Throws: `mapping_error` with the errno of fstat(2).
     [[nodiscard]] std::uint64_t size_bytes() const;
 
-    /// Makes it `size_bytes` long; new bytes are zero. On hugetlbfs, the size is rounded up to a huge page.
+    /// Makes it `size_bytes` long; new bytes are zero. On hugetlbfs, the size is rounded up to a
+    /// huge page.
     ///
-    /// Throws: `mapping_error`: ENOSPC or EDQUOT when `blocks` finds the disk full, EFBIG past the file size limit (and no
-    ///         signal), EPERM on a seal, EOPNOTSUPP where `blocks` is more than the file system can. The size is then as before.
+    /// Throws: `mapping_error`: ENOSPC or EDQUOT when `blocks` finds the disk full, EFBIG past the
+    ///         file size limit (and no signal), EPERM on a seal, EOPNOTSUPP where `blocks` is more
+    ///         than the file system can. The size is then as before.
     /// Validity: shrinking takes pages from under every mapping: touching them raises SIGBUS.
-    /// Source: fallocate(2), ftruncate(2). btrfs and ZFS may run out of space in blocks that are allocated.
+    /// Source: fallocate(2), ftruncate(2). btrfs and ZFS may run out of space in blocks that are
+    ///         allocated.
     void resize(std::uint64_t size_bytes, allocation how = allocation::automatic);
     void resize(std::uint64_t size_bytes, allocation how, std::error_code& ec) noexcept;
 
     /// Forbids what `what` names, for good.
     ///
-    /// Throws: `mapping_error` with the errno of fcntl(2): EINVAL for what is no memory file, EPERM when sealed against it.
+    /// Throws: `mapping_error` with the errno of fcntl(2): EINVAL for what is no memory file, EPERM
+    ///         when sealed against it.
     void add_seals(seal what);
 
     /// Waits until all that was written is on the disk.
     ///
-    /// Throws: `mapping_error` with the errno of fsync(2). Do not retry: the kernel may have dropped what it could not write.
+    /// Throws: `mapping_error` with the errno of fsync(2). Do not retry: the kernel may have
+    ///         dropped what it could not write.
     void sync();
     void sync(std::error_code& ec) noexcept;
 
@@ -218,13 +251,15 @@ private:
     static detail::failure open(const backing& from, access wanted, backing_handle& to);
     static detail::failure create(const backing& from, backing_handle& to);
     static detail::failure open_or_create(const backing& from, backing_handle& to);
-    static detail::failure attach(const backing& from, access wanted, detail::posix::disposition how, backing_handle& to);
+    static detail::failure attach(const backing& from, access wanted,
+                                  detail::posix::disposition how, backing_handle& to);
 
     detail::failure resize_to(std::uint64_t size_bytes, allocation how) noexcept;
     detail::failure grow_to(std::uint64_t size_bytes, allocation how) noexcept;
     detail::failure release() noexcept {
         const int fd = std::exchange(fd_, -1);
-        return fd == -1 || kind_ == kind::borrowed_fd ? detail::failure{} : detail::posix::close(fd);
+        return fd == -1 || kind_ == kind::borrowed_fd ? detail::failure{}
+                                                      : detail::posix::close(fd);
     }
 
     std::string name_;
@@ -250,7 +285,8 @@ inline backing temporary_file() {
     return backing(backing::kind::temporary_file, detail::posix::temporary_directory());
 }
 
-template <path_like Path> backing shared_memory(const Path& name, const shared_memory_options& options) {
+template <path_like Path>
+backing shared_memory(const Path& name, const shared_memory_options& options) {
     backing made(backing::kind::shared_memory, backing::spell(name));
     made.permissions_ = options.permissions;
     return made;
@@ -277,25 +313,29 @@ inline backing borrowed_fd(int fd) {
 // ---- opening ----
 
 inline detail::failure backing::check_name() const noexcept {
-    return name_.find('\0') == std::string::npos ? detail::failure{} : detail::refuse(errc::bad_name, "open");
+    return name_.find('\0') == std::string::npos ? detail::failure{}
+                                                 : detail::refuse(errc::bad_name, "open");
 }
 
-inline detail::failure backing::open_fd(access wanted, detail::posix::disposition how, int& fd) const {
+inline detail::failure backing::open_fd(access wanted, detail::posix::disposition how,
+                                        int& fd) const {
     switch (kind_) {
     case kind::file: return detail::posix::open_file(name_.c_str(), wanted, how, permissions_, fd);
-    case kind::shared_memory: return detail::posix::open_shared_memory(name_.c_str(), wanted, how, permissions_, fd);
+    case kind::shared_memory:
+        return detail::posix::open_shared_memory(name_.c_str(), wanted, how, permissions_, fd);
     case kind::temporary_file: return detail::posix::open_temporary(name_, fd);
     case kind::memory_file:
     case kind::anonymous: return detail::posix::open_memory(name_.c_str(), pages_, fd);
     case kind::borrowed_fd: break;
     }
-    if (how == detail::posix::disposition::create) return detail::refuse(errc::no_name, "borrowed_fd");
+    if (how == detail::posix::disposition::create)
+        return detail::refuse(errc::no_name, "borrowed_fd");
     fd = fd_;
     return detail::posix::check_access(fd_, wanted);
 }
 
-inline detail::failure backing_handle::attach(const backing& from, access wanted, detail::posix::disposition how,
-                                              backing_handle& to) {
+inline detail::failure backing_handle::attach(const backing& from, access wanted,
+                                              detail::posix::disposition how, backing_handle& to) {
     if (auto f = from.check_name(); f.failed()) return f;
     backing_handle opened;
     opened.name_ = from.name_; // before the descriptor: allocating may throw
@@ -316,7 +356,8 @@ inline detail::failure backing_handle::attach(const backing& from, access wanted
     return {};
 }
 
-inline detail::failure backing_handle::open(const backing& from, access wanted, backing_handle& to) {
+inline detail::failure backing_handle::open(const backing& from, access wanted,
+                                            backing_handle& to) {
     return attach(from, wanted, detail::posix::disposition::open, to);
 }
 
@@ -325,8 +366,8 @@ inline detail::failure backing_handle::create(const backing& from, backing_handl
 }
 
 inline detail::failure backing_handle::open_or_create(const backing& from, backing_handle& to) {
-    // Two processes may race: who loses the creation finds the file there, who finds it gone creates it. A symbolic
-    // link to nothing answers both ways for ever, hence the bound.
+    // Two processes may race: who loses the creation finds the file there, who finds it gone
+    // creates it. A symbolic link to nothing answers both ways for ever, hence the bound.
     for (int tries = 0;; ++tries) {
         auto f = open(from, access::read_write, to);
         if (f.code != std::errc::no_such_file_or_directory || !from.has_name()) return f;
@@ -374,18 +415,22 @@ inline backing_handle backing::open_or_create(std::error_code& ec) const {
 namespace detail {
 
 inline failure remove(const backing& named, bool is_file) noexcept {
-    return is_file ? posix::unlink(named.name().c_str()) : posix::unlink_shared_memory(named.name().c_str());
+    return is_file ? posix::unlink(named.name().c_str())
+                   : posix::unlink_shared_memory(named.name().c_str());
 }
 
 } // namespace detail
 
 inline void backing::remove() const {
-    detail::throw_if(has_name() ? detail::remove(*this, kind_ == kind::file) : detail::refuse(errc::no_name, "remove"),
+    detail::throw_if(has_name() ? detail::remove(*this, kind_ == kind::file)
+                                : detail::refuse(errc::no_name, "remove"),
                      name_);
 }
 
 inline void backing::remove(std::error_code& ec) const {
-    ec = (has_name() ? detail::remove(*this, kind_ == kind::file) : detail::refuse(errc::no_name, "remove")).code;
+    ec = (has_name() ? detail::remove(*this, kind_ == kind::file)
+                     : detail::refuse(errc::no_name, "remove"))
+             .code;
 }
 
 // ---- the open object ----
@@ -405,14 +450,16 @@ inline detail::failure backing_handle::grow_to(std::uint64_t size_bytes, allocat
     if (!f.failed()) return f;
     if (how == allocation::automatic && f.code == std::errc::operation_not_supported)
         return detail::posix::truncate(fd_, size_bytes);
-    // A file system that ran out half-way may have kept a part: give it back, and report the first error.
+    // A file system that ran out half-way may have kept a part: give it back, and report the first
+    // error.
     (void)detail::posix::truncate(fd_, old);
     f.asked_bytes = size_bytes;
     f.available_bytes = old;
     return f;
 }
 
-inline detail::failure backing_handle::resize_to(std::uint64_t size_bytes, allocation how) noexcept {
+inline detail::failure backing_handle::resize_to(std::uint64_t size_bytes,
+                                                 allocation how) noexcept {
     if (auto f = detail::posix::examine(fd_, facts_); f.failed()) return f;
     if (facts_.page_bytes > detail::posix::page_size()) // hugetlbfs takes whole pages only
         size_bytes = (size_bytes + facts_.page_bytes - 1) / facts_.page_bytes * facts_.page_bytes;
@@ -431,7 +478,8 @@ inline void backing_handle::resize(std::uint64_t size_bytes, allocation how) {
     detail::throw_if(resize_to(size_bytes, how), name_);
 }
 
-inline void backing_handle::resize(std::uint64_t size_bytes, allocation how, std::error_code& ec) noexcept {
+inline void backing_handle::resize(std::uint64_t size_bytes, allocation how,
+                                   std::error_code& ec) noexcept {
     ec = resize_to(size_bytes, how).code;
 }
 
@@ -440,7 +488,9 @@ inline void backing_handle::add_seals(seal what) {
 }
 
 inline void backing_handle::sync() { detail::throw_if(detail::posix::sync(fd_), name_); }
-inline void backing_handle::sync(std::error_code& ec) noexcept { ec = detail::posix::sync(fd_).code; }
+inline void backing_handle::sync(std::error_code& ec) noexcept {
+    ec = detail::posix::sync(fd_).code;
+}
 
 inline void backing_handle::close() { detail::throw_if(release(), name_); }
 inline void backing_handle::close(std::error_code& ec) noexcept { ec = release().code; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// chunk_range: a mapped array handed out piece by piece, with the disk kept busy ahead of the reader.
+// chunk_range: a mapped array handed out piece by piece, with the disk kept busy ahead of the
+// reader.
 
 #ifndef MMSTL_CHUNKS_HPP
 #define MMSTL_CHUNKS_HPP
@@ -19,17 +20,22 @@ namespace mmstl::inline v1 {
 
 /// Options of `chunks`.
 struct chunk_options {
-    std::size_t prefetch_bytes = std::size_t{1} << 20; ///< how far ahead of the chunk to keep the disk busy; 0: not at all
-    mmstl::behind behind = mmstl::behind::keep;        ///< what becomes of the pages of chunks that are done
+    /// How far ahead of the chunk to keep the disk busy; 0: leave it to the kernel's readahead.
+    std::size_t prefetch_bytes = std::size_t{1} << 20;
+    /// What becomes of the pages of chunks that are done.
+    mmstl::behind behind = mmstl::behind::keep;
 };
 
-/// The sub-spans of a mapped array, in order: what `mapped_span::chunks` returns. An input range of `std::span<T>`.
+/// The sub-spans of a mapped array, in order: what `mapped_span::chunks` returns. An input range of
+/// `std::span<T>`.
 ///
-/// A step forward looks whether the pages ahead are in memory (one mincore(2) each `prefetch_bytes / 4`); where the kernel's
-/// own readahead has not got there, it asks for them. It does not ask for more: pages fetched by request come singly, those
-/// of the kernel's readahead in large folios, which map several times faster.
+/// A step forward looks whether the pages ahead are in memory (one mincore(2) each `prefetch_bytes
+/// / 4`); where the kernel's own readahead has not got there, it asks for them. It does not ask for
+/// more: pages fetched by request come singly, those of the kernel's readahead in large folios,
+/// which map several times faster.
 ///
-/// Validity: the sub-spans as the array they come from; with `behind` not `keep` too, their pages are only fetched again.
+/// Validity: the sub-spans as the array they come from; with `behind` not `keep` too, their pages
+///           are only fetched again.
 /// Threads:  each range is its own; several may stream through one array.
 template <class T> class chunk_range {
 public:
@@ -64,14 +70,19 @@ public:
             const std::size_t chunk_end = std::min(first_ + length_, all_.size()) * sizeof(T);
             if (options_.prefetch_bytes == 0 || chunk_end < next_look_) return;
             next_look_ = chunk_end + options_.prefetch_bytes / 4;
-            const std::size_t end = std::min(options_.prefetch_bytes, all_.size_bytes() - chunk_end) + chunk_end;
+            const std::size_t end =
+                std::min(options_.prefetch_bytes, all_.size_bytes() - chunk_end) + chunk_end;
             std::size_t resident = 0;
-            if (end <= asked_ || detail::posix::count_resident(page_of(end - 1), 1, resident).failed() || resident != 0)
+            if (end <= asked_ ||
+                detail::posix::count_resident(page_of(end - 1), 1, resident).failed() ||
+                resident != 0)
                 return;
-            // In pieces: the kernel cuts a longer request down to the device's readahead. Advice may fail: nothing is lost.
+            // In pieces: the kernel cuts a longer request down to the device's readahead. Advice
+            // may fail: nothing is lost.
             constexpr std::size_t piece = std::size_t{128} << 10;
             for (std::size_t at = std::max(asked_, chunk_end); at < end; at += piece)
-                (void)detail::posix::advise(page_of(at), std::min(piece, end - at), advice::will_need);
+                (void)detail::posix::advise(page_of(at), std::min(piece, end - at),
+                                            advice::will_need);
             asked_ = end;
         }
 
@@ -82,14 +93,16 @@ public:
             std::byte* const first = page_of(dropped_);
             if (last <= first) return;
             const auto length = static_cast<std::size_t>(last - first);
-            if (options_.behind == behind::evict) (void)detail::posix::advise(first, length, advice::page_out);
+            if (options_.behind == behind::evict)
+                (void)detail::posix::advise(first, length, advice::page_out);
             (void)detail::posix::advise(first, length, destructive_advice::dont_need);
             dropped_ = first_ * sizeof(T);
         }
 
         /// The page that holds a byte of the array.
         std::byte* page_of(std::size_t at) const noexcept {
-            auto* const bytes = reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(all_.data())) + at;
+            auto* const bytes =
+                reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(all_.data())) + at;
             return bytes - reinterpret_cast<std::uintptr_t>(bytes) % detail::posix::page_size();
         }
 
@@ -112,7 +125,9 @@ public:
     [[nodiscard]] iterator begin() const noexcept { return iterator(all_, length_, options_); }
     [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
     /// The number of chunks.
-    [[nodiscard]] std::size_t size() const noexcept { return all_.size() / length_ + (all_.size() % length_ != 0 ? 1 : 0); }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return all_.size() / length_ + (all_.size() % length_ != 0 ? 1 : 0);
+    }
 
 private:
     std::span<T> all_;

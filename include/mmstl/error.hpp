@@ -12,22 +12,25 @@
 
 namespace mmstl::inline v1 {
 
-/// What mmstl itself refuses. Codes that come from the kernel are `std::system_category` with the errno.
+/// What mmstl itself refuses. Codes that come from the kernel are `std::system_category` with the
+/// errno.
 enum class errc {
     not_mappable = 1,    ///< neither a regular file, shared memory nor a block device
     length_not_multiple, ///< the length is no multiple of the element's size
-    misaligned,          ///< the offset or address is not aligned for the element (or, for `exact`, the page)
-    past_the_end,        ///< the range asked for ends past the end
-    size_overflow,       ///< offset + count does not fit
-    needs_count,         ///< a backing that has no length yet, and none was given
-    wrong_access,        ///< this access does not go with this element type, backing or mapping
-    no_name,             ///< the operation needs a backing with a name
-    replaced,            ///< the name stands for another file by now
-    truncated,           ///< the file was shortened while it was being read
-    bad_name,            ///< a name with a NUL byte inside
+    /// The offset or address is not aligned for the element (or, for `exact`, the page)
+    misaligned,
+    past_the_end,  ///< the range asked for ends past the end
+    size_overflow, ///< offset + count does not fit
+    needs_count,   ///< a backing that has no length yet, and none was given
+    wrong_access,  ///< this access does not go with this element type, backing or mapping
+    no_name,       ///< the operation needs a backing with a name
+    replaced,      ///< the name stands for another file by now
+    truncated,     ///< the file was shortened while it was being read
+    bad_name,      ///< a name with a NUL byte inside
 };
 
-/// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that comes nearest.
+/// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that
+/// comes nearest.
 inline const std::error_category& mapping_category() noexcept;
 
 inline std::error_code make_error_code(errc code) noexcept {
@@ -54,10 +57,11 @@ struct failure {
 
 } // namespace detail
 
-/// Thrown when memory cannot be mapped, or a backing not opened, created, resized, flushed or closed.
+/// Thrown when memory cannot be mapped, or a backing not opened, created, resized, flushed or
+/// closed.
 ///
-/// `what()` reads `open 'a.f32': No such file or directory`, with asked and available bytes where they matter.
-/// Exhaustion of a container's own reserve is not this but a `std::bad_alloc`.
+/// `what()` reads `open 'a.f32': No such file or directory`, with asked and available bytes where
+/// they matter. Exhaustion of a container's own reserve is not this but a `std::bad_alloc`.
 class mapping_error : public std::system_error {
 public:
     mapping_error(const detail::failure& failed, std::string path)
@@ -69,7 +73,8 @@ public:
     [[nodiscard]] const char* call() const noexcept { return call_; }
     /// The path, or the name of a backing that has none ("anonymous").
     [[nodiscard]] const std::string& path() const noexcept { return *path_; }
-    /// How many bytes were asked for, counted from the start of the backing where an end was missed; 0 if not about a size.
+    /// How many bytes were asked for, counted from the start of the backing where an end was
+    /// missed; 0 if not about a size.
     [[nodiscard]] std::uint64_t asked_bytes() const noexcept { return asked_; }
     /// How many bytes there were.
     [[nodiscard]] std::uint64_t available_bytes() const noexcept { return available_; }
@@ -80,7 +85,9 @@ private:
         text.append(" '").append(path).append("'");
         if (failed.asked_bytes != 0 || failed.available_bytes != 0) {
             text.append(" (asked for ").append(std::to_string(failed.asked_bytes));
-            text.append(" bytes, there are ").append(std::to_string(failed.available_bytes)).append(")");
+            text.append(" bytes, there are ")
+                .append(std::to_string(failed.available_bytes))
+                .append(")");
         }
         return text;
     }
@@ -105,7 +112,8 @@ public:
         case errc::past_the_end: return "the range ends past the end";
         case errc::size_overflow: return "offset and length together are too large";
         case errc::needs_count: return "a backing without a length of its own needs a count";
-        case errc::wrong_access: return "the access does not fit the element type, the backing or the mapping";
+        case errc::wrong_access:
+            return "the access does not fit the element type, the backing or the mapping";
         case errc::no_name: return "the backing has no name";
         case errc::replaced: return "the name stands for another file by now";
         case errc::truncated: return "the file was shortened while it was being read";
@@ -116,7 +124,8 @@ public:
 
     std::error_condition default_error_condition(int code) const noexcept override {
         switch (static_cast<errc>(code)) {
-        case errc::not_mappable: return std::errc::no_such_device; // what mmap(2) says of such files
+        case errc::not_mappable:
+            return std::errc::no_such_device; // what mmap(2) says of such files
         case errc::size_overflow: return std::errc::value_too_large;
         case errc::wrong_access: return std::errc::permission_denied;
         case errc::no_name: return std::errc::operation_not_supported;

@@ -30,56 +30,77 @@ namespace mmstl::inline v1 {
 
 namespace detail {
 
-template <class T> inline constexpr bool holds_address = std::is_pointer_v<T> || std::is_member_pointer_v<T> || std::is_null_pointer_v<T>;
+template <class T>
+inline constexpr bool holds_address =
+    std::is_pointer_v<T> || std::is_member_pointer_v<T> || std::is_null_pointer_v<T>;
 template <class T, std::size_t N> inline constexpr bool holds_address<std::span<T, N>> = true;
-template <class Char, class Traits> inline constexpr bool holds_address<std::basic_string_view<Char, Traits>> = true;
+template <class Char, class Traits>
+inline constexpr bool holds_address<std::basic_string_view<Char, Traits>> = true;
 template <class T> inline constexpr bool holds_address<std::reference_wrapper<T>> = true;
-template <class T, std::size_t N> inline constexpr bool holds_address<T[N]> = holds_address<T>; // NOLINT
-template <class T, std::size_t N> inline constexpr bool holds_address<std::array<T, N>> = holds_address<T>;
+template <class T, std::size_t N>
+inline constexpr bool holds_address<T[N]> = holds_address<T>; // NOLINT
+template <class T, std::size_t N>
+inline constexpr bool holds_address<std::array<T, N>> = holds_address<T>;
 
 } // namespace detail
 
-/// Whether objects of type `T` mean the same in every process and tomorrow: true for trivially copyable types that are no
-/// pointer and no view. Members cannot be looked into: a struct with a pointer inside is the caller's to keep away.
+/// Whether objects of type `T` mean the same in every process and tomorrow: true for trivially
+/// copyable types that are no pointer and no view. Members cannot be looked into: a struct with a
+/// pointer inside is the caller's to keep away.
 ///
-/// Specialise it to `true` for a type that is safe but not trivially copyable (`std::pair` in libstdc++), to `false` for the
-/// reverse.
+/// Specialise it to `true` for a type that is safe but not trivially copyable (`std::pair` in
+/// libstdc++), to `false` for the reverse.
 template <class T>
-inline constexpr bool enable_mappable = std::is_trivially_copyable_v<T> && !detail::holds_address<T>;
+inline constexpr bool enable_mappable =
+    std::is_trivially_copyable_v<T> && !detail::holds_address<T>;
 
 /// What the elements of a mapped array must be; `const T` is a read-only element.
 template <class T>
-concept mappable = std::is_object_v<T> && !std::is_volatile_v<T> && enable_mappable<std::remove_const_t<T>>;
+concept mappable =
+    std::is_object_v<T> && !std::is_volatile_v<T> && enable_mappable<std::remove_const_t<T>>;
 
-/// How to open a `mapped_span`. Every member has a default; designators name the others, in this order.
+/// How to open a `mapped_span`. Every member has a default; designators name the others, in this
+/// order.
 struct span_options {
-    std::optional<mmstl::access> access = {}; ///< if not given: `read_write`, for `const T` `read_only`
-    std::uint64_t offset_bytes = 0;           ///< of the first element: any byte that suits its alignment
-    std::optional<std::size_t> count = {};    ///< in elements; if not given, to the end of the backing
-    std::size_t copy_below_bytes = 0;         ///< read, not map, what is shorter (read-only spans): see `recommended_copy_below_bytes`
+    /// If not given: `read_write`, for `const T` `read_only`.
+    std::optional<mmstl::access> access = {};
+    /// Of the first element: any byte that suits its alignment.
+    std::uint64_t offset_bytes = 0;
+    /// In elements; if not given, to the end of the backing.
+    std::optional<std::size_t> count = {};
+    /// A read-only span of fewer bytes is read into memory, not mapped. It then does not see what
+    /// others write. See `recommended_copy_below_bytes`.
+    std::size_t copy_below_bytes = 0;
+    /// Of the mapping; `huge_tlb` is an option of the backing, and an error here.
     mmstl::pages pages = mmstl::pages::normal;
-    mmstl::allocation allocation = mmstl::allocation::automatic; ///< of what is created
+    /// Of what is created.
+    mmstl::allocation allocation = mmstl::allocation::automatic;
 };
 
-/// The size below which reading a file costs less than mapping it, as measured by the benchmark of many small files.
+/// The size below which reading a file costs less than mapping it, as measured by the benchmark
+/// `many_small_files`.
 inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{64} << 10;
 
 /// An array of `T` that lives in a file or in shared memory.
 ///
-/// Owns the mapping, not the file, and keeps no descriptor. Movable, not copyable; a moved-from span is empty. Constness is deep:
-/// a const span gives const elements, and read-only pages belong to `mapped_span<const T>` alone.
+/// Owns the mapping, not the file, and keeps no descriptor. Movable, not copyable; a moved-from
+/// span is empty. Constness is deep: a const span gives const elements, and read-only pages belong
+/// to `mapped_span<const T>` alone.
 ///
 ///     mmstl::mapped_span<const double> prices("prices.f64");
 ///     double highest = *std::ranges::max_element(prices);
 ///
-/// An empty file is an empty span. There is no advice by default, and no readahead but the kernel's.
+/// An empty file is an empty span. There is no advice by default, and no readahead but the
+/// kernel's.
 ///
-/// Validity:   pointers, references and iterators stay valid until destruction, assignment, `close()` or a `refresh()` that finds
-///             another length; a move does not disturb them.
-/// Threads:    concurrent reads are safe, a write needs the caller's own lock. The same between processes.
-/// Truncation: if someone shortens the file, touching the lost pages raises SIGBUS; `readable()` asks first.
-/// Lengths and positions count elements unless the name ends in `_bytes`. A range `first, n` that does not lie within the
-/// span throws `past_the_end`.
+/// Validity:   pointers, references and iterators stay valid until destruction, assignment,
+///             `close()` or a `refresh()` that finds another length; a move does not disturb them.
+/// Threads:    concurrent reads are safe, a write needs the caller's own lock. The same between
+///             processes.
+/// Truncation: if someone shortens the file, touching the lost pages raises SIGBUS; `readable()`
+///             asks first.
+/// Lengths and positions count elements unless the name ends in `_bytes`. A range `first, n` that
+/// does not lie within the span throws `past_the_end`.
 template <mappable T> class mapped_span {
 public:
     using element_type = T;
@@ -98,11 +119,12 @@ public:
     /// An empty span of nothing.
     mapped_span() noexcept = default;
 
-    /// Maps the range of `from` that the options name: all of it by default. Creates only what has no name (anonymous memory,
-    /// a memory file, a temporary file), and that needs a count.
+    /// Maps the range of `from` that the options name: all of it by default. Creates only what has
+    /// no name (anonymous memory, a memory file, a temporary file), and that needs a count.
     ///
-    /// Throws:     `mapping_error` with the call, the path and the errno, or a code of `errc`: `length_not_multiple` of `sizeof(T)`,
-    ///             `misaligned` offset, `past_the_end`, `size_overflow`, `needs_count`, `not_mappable`, `wrong_access`; what `mapping`
+    /// Throws:     `mapping_error` with the call, the path and the errno, or a code of `errc`:
+    ///             `length_not_multiple` of `sizeof(T)`, `misaligned` offset, `past_the_end`,
+    ///             `size_overflow`, `needs_count`, `not_mappable`, `wrong_access`; what `mapping`
     ///             and `backing::open` say. Nothing stays open or mapped.
     /// Complexity: constant: pages are read when first touched. Linear below `copy_below_bytes`.
     explicit mapped_span(const backing& from, const span_options& options = {}) {
@@ -113,43 +135,43 @@ public:
     }
     mapped_span(const backing& from, std::error_code& ec) : mapped_span(from, span_options{}, ec) {}
 
-    /// Makes a new backing of `n` zero elements (after `offset_bytes` zero bytes), with blocks allocated by default.
+    /// Makes a new backing of `n` zero elements (after `offset_bytes` zero bytes), with blocks
+    /// allocated by default.
     ///
-    /// Throws: as the constructor; EEXIST when there is one by that name, which stays as it is; ENOSPC, EDQUOT, EFBIG. On
-    ///         failure nothing is left behind.
-    [[nodiscard]] static mapped_span create(const backing& at, size_type n, const span_options& options = {})
-        requires(!std::is_const_v<T>)
-    {
+    /// Throws: as the constructor; EEXIST when there is one by that name, which stays as it is;
+    ///         ENOSPC, EDQUOT, EFBIG. On failure nothing is left behind.
+    [[nodiscard]] static mapped_span
+    create(const backing& at, size_type n,
+           const span_options& options = {}) requires(!std::is_const_v<T>) {
         return make(at, n, options, detail::opening::create);
     }
-    [[nodiscard]] static mapped_span create(const backing& at, size_type n, const span_options& options, std::error_code& ec)
-        requires(!std::is_const_v<T>)
-    {
+    [[nodiscard]] static mapped_span create(const backing& at, size_type n,
+                                            const span_options& options,
+                                            std::error_code& ec) requires(!std::is_const_v<T>) {
         return make(at, n, options, detail::opening::create, ec);
     }
-    [[nodiscard]] static mapped_span create(const backing& at, size_type n, std::error_code& ec)
-        requires(!std::is_const_v<T>)
-    {
+    [[nodiscard]] static mapped_span create(const backing& at, size_type n,
+                                            std::error_code& ec) requires(!std::is_const_v<T>) {
         return make(at, n, span_options{}, detail::opening::create, ec);
     }
 
-    /// Opens what is there as the constructor does, or creates it with `n` elements; `created()` tells which happened.
+    /// Opens what is there as the constructor does, or creates it with `n` elements; `created()`
+    /// tells which happened.
     ///
     /// Processes: one that opens while another is still creating may find the file empty.
-    [[nodiscard]] static mapped_span open_or_create(const backing& at, size_type n, const span_options& options = {})
-        requires(!std::is_const_v<T>)
-    {
+    [[nodiscard]] static mapped_span
+    open_or_create(const backing& at, size_type n,
+                   const span_options& options = {}) requires(!std::is_const_v<T>) {
         return make(at, n, options, detail::opening::open_or_create);
     }
-    [[nodiscard]] static mapped_span open_or_create(const backing& at, size_type n, const span_options& options,
-                                                    std::error_code& ec)
-        requires(!std::is_const_v<T>)
-    {
+    [[nodiscard]] static mapped_span
+    open_or_create(const backing& at, size_type n, const span_options& options,
+                   std::error_code& ec) requires(!std::is_const_v<T>) {
         return make(at, n, options, detail::opening::open_or_create, ec);
     }
-    [[nodiscard]] static mapped_span open_or_create(const backing& at, size_type n, std::error_code& ec)
-        requires(!std::is_const_v<T>)
-    {
+    [[nodiscard]] static mapped_span
+    open_or_create(const backing& at, size_type n,
+                   std::error_code& ec) requires(!std::is_const_v<T>) {
         return make(at, n, span_options{}, detail::opening::open_or_create, ec);
     }
 
@@ -159,7 +181,8 @@ public:
         swap(old);
         return *this;
     }
-    /// Unmaps. Neither waits for the disk nor throws; what was written reaches the file in the kernel's own time.
+    /// Unmaps. Neither waits for the disk nor throws; what was written reaches the file in the
+    /// kernel's own time.
     ~mapped_span() = default;
 
     // ---- elements ----
@@ -178,12 +201,18 @@ public:
     [[nodiscard]] const_iterator cend() const noexcept { return end(); }
     [[nodiscard]] reverse_iterator rbegin() noexcept { return reverse_iterator(end()); }
     [[nodiscard]] reverse_iterator rend() noexcept { return reverse_iterator(begin()); }
-    [[nodiscard]] const_reverse_iterator rbegin() const noexcept { return const_reverse_iterator(end()); }
-    [[nodiscard]] const_reverse_iterator rend() const noexcept { return const_reverse_iterator(begin()); }
+    [[nodiscard]] const_reverse_iterator rbegin() const noexcept {
+        return const_reverse_iterator(end());
+    }
+    [[nodiscard]] const_reverse_iterator rend() const noexcept {
+        return const_reverse_iterator(begin());
+    }
 
     /// Requires: `i < size()` (`front`, `back`: not empty).
     [[nodiscard]] reference operator[](size_type i) noexcept { return *element(data_, i); }
-    [[nodiscard]] const_reference operator[](size_type i) const noexcept { return *element(data(), i); }
+    [[nodiscard]] const_reference operator[](size_type i) const noexcept {
+        return *element(data(), i);
+    }
     [[nodiscard]] reference front() noexcept { return *element(data_, 0); }
     [[nodiscard]] const_reference front() const noexcept { return *element(data(), 0); }
     [[nodiscard]] reference back() noexcept { return *element(data_, size_ - 1); }
@@ -193,40 +222,48 @@ public:
     [[nodiscard]] reference at(size_type i) { return data_[check_index(i)]; }
     [[nodiscard]] const_reference at(size_type i) const { return data()[check_index(i)]; }
 
-    /// Characters as a string view; a `std::span` is made of any mapped_span by std's own conversion.
+    /// Characters as a string view; a `std::span` is made of any mapped_span by std's own
+    /// conversion.
     [[nodiscard]] operator std::basic_string_view<value_type>() const noexcept
-        requires(std::same_as<value_type, char> || std::same_as<value_type, wchar_t> || std::same_as<value_type, char8_t> ||
-                 std::same_as<value_type, char16_t> || std::same_as<value_type, char32_t>)
-    {
+        requires(std::same_as<value_type, char> || std::same_as<value_type, wchar_t> ||
+                 std::same_as<value_type, char8_t> || std::same_as<value_type, char16_t> ||
+                 std::same_as<value_type, char32_t>) {
         return {data_, size_};
     }
 
-    /// The elements in spans of `n` each, the last one shorter, for streaming through a large file: reads ahead of the caller
-    /// and, if asked, drops what is behind. About 1 MiB a chunk is a good size.
+    /// The elements in spans of `n` each, the last one shorter, for streaming through a large file:
+    /// reads ahead of the caller and, if asked, drops what is behind. About 1 MiB a chunk is a good
+    /// size.
     ///
-    ///     for (std::span<const char> part : text.chunks(1 << 20, {.behind = mmstl::behind::release})) count(part);
+    ///     for (std::span<const char> part : text.chunks(1 << 20, {.behind =
+    ///     mmstl::behind::release})) count(part);
     ///
     /// Requires: `n > 0`. The span outlives the range and is not moved from.
-    /// Throws:   `wrong_access` when something is to be dropped from a copy-on-write span: its changes would be lost.
+    /// Throws:   `wrong_access` when something is to be dropped from a copy-on-write span: its
+    ///           changes would be lost.
     [[nodiscard]] chunk_range<T> chunks(size_type n, const chunk_options& options = {}) {
         return {std::span<T>(data_, size_), n, check_chunks(options)};
     }
-    [[nodiscard]] chunk_range<const T> chunks(size_type n, const chunk_options& options = {}) const {
+    [[nodiscard]] chunk_range<const T> chunks(size_type n,
+                                              const chunk_options& options = {}) const {
         return {std::span<const T>(data_, size_), n, check_chunks(options)};
     }
 
     // ---- the file behind ----
 
-    /// Waits until the elements are on the disk. Nothing is written by read-only and copy-on-write spans.
+    /// Waits until the elements are on the disk. Nothing is written by read-only and copy-on-write
+    /// spans.
     ///
-    /// Throws: `mapping_error` with the errno of msync(2). After EIO a second, successful flush proves nothing.
+    /// Throws: `mapping_error` with the errno of msync(2). After EIO a second, successful flush
+    ///         proves nothing.
     /// Source: msync(2), MS_SYNC, of the pages that hold the range.
     void flush() { flush(0, size_); }
     void flush(size_type first, size_type n) { detail::throw_if(sync(first, n), name()); }
     void flush(std::error_code& ec) { flush(0, size_, ec); }
     void flush(size_type first, size_type n, std::error_code& ec) { ec = sync(first, n).code; }
 
-    /// The same without waiting: the kernel writes in its own time, as it would have anyway (see `mapping::flush_async`).
+    /// The same without waiting: the kernel writes in its own time, as it would have anyway (see
+    /// `mapping::flush_async`).
     void flush_async() { flush_async(0, size_); }
     void flush_async(size_type first, size_type n) {
         if (is_mapped_range("msync", first, n)) map_.flush_async(first * sizeof(T), n * sizeof(T));
@@ -237,17 +274,19 @@ public:
     /// Throws: `mapping_error` with the errno of madvise(2).
     void advise(advice what) const { advise(what, 0, size_); }
     void advise(advice what, size_type first, size_type n) const {
-        if (is_mapped_range("madvise", first, n)) map_.advise(what, first * sizeof(T), n * sizeof(T));
+        if (is_mapped_range("madvise", first, n))
+            map_.advise(what, first * sizeof(T), n * sizeof(T));
     }
 
-    /// Faults the elements in, for reading, and returns when they are there. To write many pages of a new file soon,
-    /// `advise(advice::populate_write)` does that, and dirties all of them.
+    /// Faults the elements in, for reading, and returns when they are there. To write many pages of
+    /// a new file soon, `advise(advice::populate_write)` does that, and dirties all of them.
     void prefetch() const { prefetch(0, size_); }
     void prefetch(size_type first, size_type n) const { advise(advice::populate_read, first, n); }
 
     /// Keeps the pages of the span in memory, until unlocked or unmapped.
     ///
-    /// Throws: `mapping_error` with the errno of mlock(2): ENOMEM or EPERM past RLIMIT_MEMLOCK. `wrong_access` for a copied span.
+    /// Throws: `mapping_error` with the errno of mlock(2): ENOMEM or EPERM past RLIMIT_MEMLOCK.
+    ///         `wrong_access` for a copied span.
     void lock_in_memory() {
         refuse_copy("mlock");
         map_.lock_in_memory();
@@ -257,23 +296,29 @@ public:
         map_.unlock_from_memory();
     }
 
-    /// Whether all elements are in memory, at this moment. The kernel says yes to whoever may not write the file.
+    /// Whether all elements are in memory, at this moment. The kernel says yes to whoever may not
+    /// write the file.
     [[nodiscard]] bool resident() const { return resident(0, size_); }
     [[nodiscard]] bool resident(size_type first, size_type n) const {
-        return !is_mapped_range("mincore", first, n) || map_.resident(first * sizeof(T), n * sizeof(T));
+        return !is_mapped_range("mincore", first, n) ||
+               map_.resident(first * sizeof(T), n * sizeof(T));
     }
 
     /// Whether the elements can be read without a signal, at this moment: see `mapping::readable`.
     [[nodiscard]] bool readable() const { return readable(0, size_); }
     [[nodiscard]] bool readable(size_type first, size_type n) const {
-        return !is_mapped_range("readable", first, n) || map_.readable(first * sizeof(T), n * sizeof(T));
+        return !is_mapped_range("readable", first, n) ||
+               map_.readable(first * sizeof(T), n * sizeof(T));
     }
 
-    /// Follows a file that has grown (or shrunk): maps it anew as it was opened, and tells whether the length has changed.
+    /// Follows a file that has grown (or shrunk): maps it anew as it was opened, and tells whether
+    /// the length has changed.
     ///
-    /// Without an argument the file is found by its name; a span of something without a name needs the backing again.
+    /// Without an argument the file is found by its name; a span of something without a name needs
+    /// the backing again.
     /// Validity: pointers and iterators are invalidated when it returns true, and only then.
-    /// Throws:   as the constructor; `replaced` when the name stands for another file by now, `no_name`. The span is then as before.
+    /// Throws:   as the constructor; `replaced` when the name stands for another file by now,
+    ///           `no_name`. The span is then as before.
     bool refresh() {
         backing same = anonymous();
         detail::throw_if(detail::core::backing_of(map_, same), name());
@@ -285,7 +330,8 @@ public:
         return changed;
     }
 
-    /// Unmaps and reports; the span is empty afterwards. Does not wait for the disk: `flush()` does.
+    /// Unmaps and reports; the span is empty afterwards. Does not wait for the disk: `flush()`
+    /// does.
     void close() { detail::throw_if(release(), name()); }
     void close(std::error_code& ec) noexcept { ec = release().code; }
 
@@ -312,7 +358,9 @@ private:
     static constexpr auto copy_alignment = std::align_val_t{alignof(T) > 64 ? alignof(T) : 64};
 
     struct free_copy {
-        void operator()(std::byte* bytes) const noexcept { ::operator delete(bytes, copy_alignment); }
+        void operator()(std::byte* bytes) const noexcept {
+            ::operator delete(bytes, copy_alignment);
+        }
     };
 
     template <class Element> Element* element(Element* first, size_type i) const noexcept {
@@ -349,12 +397,14 @@ private:
         return detail::core::flush(map_, first * sizeof(T), n * sizeof(T));
     }
 
-    static mapped_span make(const backing& at, size_type n, span_options options, detail::opening how) {
+    static mapped_span make(const backing& at, size_type n, span_options options,
+                            detail::opening how) {
         mapped_span made;
         detail::throw_if(made.assign(at, options, how, n), at.name());
         return made;
     }
-    static mapped_span make(const backing& at, size_type n, span_options options, detail::opening how, std::error_code& ec) {
+    static mapped_span make(const backing& at, size_type n, span_options options,
+                            detail::opening how, std::error_code& ec) {
         mapped_span made;
         ec = made.assign(at, options, how, n).code;
         return made;
@@ -362,8 +412,10 @@ private:
 
     detail::failure assign(const backing& from, const span_options& options, detail::opening how,
                            std::optional<size_type> count_if_created = {});
-    static detail::failure make_room(backing_handle& fresh, const span_options& options, std::optional<size_type> count);
-    detail::failure map(const backing_handle& from, const span_options& options, mmstl::access wanted);
+    static detail::failure make_room(backing_handle& fresh, const span_options& options,
+                                     std::optional<size_type> count);
+    detail::failure map(const backing_handle& from, const span_options& options,
+                        mmstl::access wanted);
     detail::failure copy(const backing_handle& from, std::uint64_t offset, std::size_t n_bytes);
     detail::failure follow(const backing& same, bool& changed);
 
@@ -376,7 +428,8 @@ private:
 
     static constexpr bool fits(mmstl::access wanted) noexcept {
         return wanted == mmstl::access::copy_on_write ||
-               wanted == (std::is_const_v<T> ? mmstl::access::read_only : mmstl::access::read_write);
+               wanted ==
+                   (std::is_const_v<T> ? mmstl::access::read_only : mmstl::access::read_write);
     }
 
     mapping map_;
@@ -388,22 +441,27 @@ private:
 };
 
 template <mappable T>
-detail::failure mapped_span<T>::assign(const backing& from, const span_options& options, detail::opening how,
+detail::failure mapped_span<T>::assign(const backing& from, const span_options& options,
+                                       detail::opening how,
                                        std::optional<size_type> count_if_created) {
-    const auto wanted =
-        options.access.value_or(std::is_const_v<T> ? mmstl::access::read_only : mmstl::access::read_write);
+    const auto wanted = options.access.value_or(std::is_const_v<T> ? mmstl::access::read_only
+                                                                   : mmstl::access::read_write);
     if (!fits(wanted)) return detail::refuse(errc::wrong_access, call);
-    if (options.offset_bytes % alignof(T) != 0) return detail::refuse(errc::misaligned, call, options.offset_bytes);
+    if (options.offset_bytes % alignof(T) != 0)
+        return detail::refuse(errc::misaligned, call, options.offset_bytes);
 
     backing_handle opened;
     if (auto f = detail::core::open(from, wanted, how, opened); f.failed()) return f;
     if (opened.created()) {
-        if (auto f = make_room(opened, options, count_if_created ? count_if_created : options.count); f.failed())
+        if (auto f =
+                make_room(opened, options, count_if_created ? count_if_created : options.count);
+            f.failed())
             return detail::undo(f, from, opened);
     }
     mapped_span made;
     made.created_ = opened.created();
-    if (auto f = made.map(opened, options, wanted); f.failed()) return detail::undo(f, from, opened);
+    if (auto f = made.map(opened, options, wanted); f.failed())
+        return detail::undo(f, from, opened);
     swap(made);
     return {};
 }
@@ -412,12 +470,15 @@ template <mappable T>
 detail::failure mapped_span<T>::make_room(backing_handle& fresh, const span_options& options,
                                           std::optional<size_type> count) {
     if (!count) return detail::refuse(errc::needs_count, call);
-    if (*count > (UINT64_MAX - options.offset_bytes) / sizeof(T)) return detail::refuse(errc::size_overflow, call, *count);
-    return detail::core::resize(fresh, options.offset_bytes + std::uint64_t{*count} * sizeof(T), options.allocation);
+    if (*count > (UINT64_MAX - options.offset_bytes) / sizeof(T))
+        return detail::refuse(errc::size_overflow, call, *count);
+    return detail::core::resize(fresh, options.offset_bytes + std::uint64_t{*count} * sizeof(T),
+                                options.allocation);
 }
 
 template <mappable T>
-detail::failure mapped_span<T>::map(const backing_handle& from, const span_options& options, mmstl::access wanted) {
+detail::failure mapped_span<T>::map(const backing_handle& from, const span_options& options,
+                                    mmstl::access wanted) {
     const std::uint64_t available = detail::core::facts(from).size_bytes;
     const std::uint64_t offset = options.offset_bytes;
     if (offset > available) return detail::refuse(errc::past_the_end, call, offset, available);
@@ -426,10 +487,12 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
         if (*options.count > (UINT64_MAX - offset) / sizeof(T))
             return detail::refuse(errc::size_overflow, call, *options.count, available);
         if (std::uint64_t{*options.count} * sizeof(T) > n_bytes)
-            return detail::refuse(errc::past_the_end, call, offset + std::uint64_t{*options.count} * sizeof(T), available);
+            return detail::refuse(errc::past_the_end, call,
+                                  offset + std::uint64_t{*options.count} * sizeof(T), available);
         n_bytes = std::uint64_t{*options.count} * sizeof(T);
     } else if (n_bytes % sizeof(T) != 0) {
-        return detail::refuse(errc::length_not_multiple, call, n_bytes / sizeof(T) * sizeof(T) + sizeof(T), n_bytes);
+        return detail::refuse(errc::length_not_multiple, call,
+                              n_bytes / sizeof(T) * sizeof(T) + sizeof(T), n_bytes);
     }
     if (n_bytes > SIZE_MAX) return detail::refuse(errc::size_overflow, call, n_bytes, SIZE_MAX);
 
@@ -443,18 +506,22 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
     how.length_bytes = n_bytes;
     how.pages = options.pages;
     if (auto f = detail::core::map(map_, from, how); f.failed()) return f;
-    if (reinterpret_cast<std::uintptr_t>(map_.data()) % alignof(T) != 0) // alignments above a page
+    if (reinterpret_cast<std::uintptr_t>(detail::core::data(map_)) % alignof(T) !=
+        0) // alignments above a page
         return detail::refuse(errc::misaligned, call, offset);
-    data_ = reinterpret_cast<T*>(map_.data());
+    data_ = reinterpret_cast<T*>(detail::core::data(map_));
     size_ = static_cast<size_type>(n_bytes / sizeof(T));
     return {};
 }
 
 template <mappable T>
-detail::failure mapped_span<T>::copy(const backing_handle& from, std::uint64_t offset, std::size_t n_bytes) {
+detail::failure mapped_span<T>::copy(const backing_handle& from, std::uint64_t offset,
+                                     std::size_t n_bytes) {
     copy_.reset(static_cast<std::byte*>(::operator new(n_bytes, copy_alignment)));
     std::size_t done = 0;
-    if (auto f = detail::posix::read_at(from.native_handle(), offset, copy_.get(), n_bytes, done); f.failed()) return f;
+    if (auto f = detail::posix::read_at(from.native_handle(), offset, copy_.get(), n_bytes, done);
+        f.failed())
+        return f;
     if (done != n_bytes) return detail::refuse(errc::truncated, call, n_bytes, done);
     detail::core::remember(map_, from, mmstl::access::read_only);
     data_ = reinterpret_cast<T*>(copy_.get());
@@ -464,8 +531,10 @@ detail::failure mapped_span<T>::copy(const backing_handle& from, std::uint64_t o
 
 template <mappable T> detail::failure mapped_span<T>::follow(const backing& same, bool& changed) {
     backing_handle opened;
-    if (auto f = detail::core::open(same, access(), detail::opening::open, opened); f.failed()) return f;
-    if (!detail::core::facts(opened).same_file(detail::core::facts(map_))) return detail::refuse(errc::replaced, "refresh");
+    if (auto f = detail::core::open(same, access(), detail::opening::open, opened); f.failed())
+        return f;
+    if (!detail::core::facts(opened).same_file(detail::core::facts(map_)))
+        return detail::refuse(errc::replaced, "refresh");
     const std::uint64_t available = detail::core::facts(opened).size_bytes;
     const bool same_end = options_.count ? options_.offset_bytes + size_bytes() <= available
                                          : options_.offset_bytes + size_bytes() == available;

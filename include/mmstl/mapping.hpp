@@ -22,25 +22,37 @@ namespace mmstl::inline v1 {
 /// How to map. Every member has a default; designators name the others, in this order.
 struct mapping_options {
     mmstl::access access = mmstl::access::read_only;
-    std::uint64_t offset_bytes = 0;                      ///< where in the backing: any byte
-    std::optional<std::uint64_t> length_bytes = {};      ///< how much; if not given, to the end of the backing
-    std::size_t reserve_bytes = 0;                       ///< hold addresses for so much, past the end too
-    void* address = nullptr;                             ///< where in memory, see `placement`
+    /// Where in the backing: any byte.
+    std::uint64_t offset_bytes = 0;
+    /// How much of it; if not given, to the end of the backing.
+    std::optional<std::uint64_t> length_bytes = {};
+    /// Hold addresses for so much, past the end of the backing too.
+    std::size_t reserve_bytes = 0;
+    /// Where in memory `data()` should be, as `placement` says.
+    void* address = nullptr;
     mmstl::placement placement = mmstl::placement::anywhere;
-    mmstl::pages pages = mmstl::pages::normal;           ///< `huge_tlb` is an option of the backing, and an error here
-    mmstl::allocation allocation = mmstl::allocation::automatic; ///< of a backing that is made here
-    bool populate = false;                               ///< fault all pages in (for reading) before returning
+    /// `huge_tlb` is an option of the backing, and an error here.
+    mmstl::pages pages = mmstl::pages::normal;
+    /// Of a backing that is made here.
+    mmstl::allocation allocation = mmstl::allocation::automatic;
+    /// Fault all pages in, for reading, before returning.
+    bool populate = false;
 };
 
-/// One mmap(2) of a backing. Movable, not copyable; a moved-from mapping is empty. Keeps no descriptor.
+/// One mmap(2) of a backing. Movable, not copyable; a moved-from mapping is empty. Keeps no
+/// descriptor.
 ///
-/// Ranges are given as `first_byte, n_bytes`, counted from `data()`; they may be any bytes, and are widened to whole pages
-/// (for `discard`, narrowed). A range that ends past `reserved_bytes()` is `past_the_end`.
+/// Ranges are given as `first_byte, n_bytes`, counted from `data()`; they may be any bytes, and are
+/// widened to whole pages (for `discard`, narrowed). A range that ends past `reserved_bytes()` is
+/// `past_the_end`.
 ///
-/// Validity:   addresses stay valid until destruction, assignment or `close()`; a move does not disturb them.
-/// Threads:    everything const is safe to call at the same time; the bytes are the caller's to guard.
-/// Truncation: if someone shortens the backing, touching the lost pages raises SIGBUS, in private mappings too;
-///             `readable()` asks first, a memory file sealed against shrinking never does it.
+/// Validity:   addresses stay valid until destruction, assignment or `close()`; a move does not
+///             disturb them.
+/// Threads:    everything const is safe to call at the same time; the bytes are the caller's to
+///             guard.
+/// Truncation: if someone shortens the backing, touching the lost pages raises SIGBUS, in private
+///             mappings too; `readable()` asks first, a memory file sealed against shrinking never
+///             does it.
 /// Process:    a fork()ed child inherits the mapping (see `advice::dont_fork`); exec ends it.
 /// Source:     mmap(2).
 class mapping {
@@ -49,12 +61,13 @@ public:
 
     /// Maps `from`, opening it for as long as that takes.
     ///
-    /// What has no length yet (temporary file, memory file, anonymous memory) is made as long as `offset_bytes + length_bytes`.
-    /// An empty range with no reserve is an empty mapping.
-    /// Throws:     `mapping_error`: what `backing::open` says; `past_the_end`, `size_overflow`; `needs_count` for what has no
-    ///             length; ENOMEM out of address space or of mappings; EEXIST when an `exact` address is taken; EACCES, EPERM, ENODEV as
-    ///             mmap(2) says; `misaligned` when an `exact` address and the offset are not aligned to a page alike.
-    ///             Nothing stays open or mapped.
+    /// What has no length yet (temporary file, memory file, anonymous memory) is made as long as
+    /// `offset_bytes + length_bytes`. An empty range with no reserve is an empty mapping.
+    /// Throws:     `mapping_error`: what `backing::open` says; `past_the_end`, `size_overflow`;
+    ///             `needs_count` for what has no length; ENOMEM out of address space or of
+    ///             mappings; EEXIST when an `exact` address is taken; EACCES, EPERM, ENODEV as
+    ///             mmap(2) says; `misaligned` when an `exact` address and the offset are not
+    ///             aligned to a page alike. Nothing stays open or mapped.
     /// Complexity: constant, four system calls; with `populate` linear in the pages.
     explicit mapping(const backing& from, const mapping_options& options = {}) {
         detail::throw_if(assign(from, options), from.name());
@@ -81,20 +94,29 @@ public:
     ~mapping() { (void)release(); }
 
     /// The first byte asked for, not rounded to a page; null when empty.
-    [[nodiscard]] std::byte* data() noexcept { return data_; }
     [[nodiscard]] const std::byte* data() const noexcept { return data_; }
+    /// The same for writing.
+    ///
+    /// Throws: `wrong_access` unless `access()` is `read_write` or `copy_on_write`.
+    [[nodiscard]] std::byte* writable_data() {
+        if (access_ != mmstl::access::read_write && access_ != mmstl::access::copy_on_write)
+            detail::throw_if(detail::refuse(errc::wrong_access, "writable_data"), name_);
+        return data_;
+    }
     [[nodiscard]] std::size_t size_bytes() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    /// The bytes from `data()` for which addresses are held; those past the end of the backing raise SIGBUS until it grows.
+    /// The bytes from `data()` for which addresses are held; those past the end of the backing
+    /// raise SIGBUS until it grows.
     [[nodiscard]] std::size_t reserved_bytes() const noexcept { return reserved_; }
     [[nodiscard]] mmstl::access access() const noexcept { return access_; }
     /// As `backing::name`.
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-    /// Waits until the bytes are on the disk (msync(2), MS_SYNC). Of a private mapping nothing is ever written.
+    /// Waits until the bytes are on the disk (msync(2), MS_SYNC). Of a private mapping nothing is
+    /// ever written.
     ///
-    /// Throws: `mapping_error` with the errno of msync(2). After EIO the kernel may have dropped what it could not write:
-    ///         a second, successful flush proves nothing.
+    /// Throws: `mapping_error` with the errno of msync(2). After EIO the kernel may have dropped
+    ///         what it could not write: a second, successful flush proves nothing.
     void flush() { flush(0, size_); }
     void flush(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(sync(first_byte, n_bytes, detail::posix::sync_mode::wait), name_);
@@ -104,7 +126,8 @@ public:
         ec = sync(first_byte, n_bytes, detail::posix::sync_mode::wait).code;
     }
 
-    /// The same without waiting. Since Linux 2.6.19 this starts nothing: dirty pages are written in the kernel's own time.
+    /// The same without waiting. Since Linux 2.6.19 this starts nothing: dirty pages are written in
+    /// the kernel's own time.
     void flush_async() { flush_async(0, size_); }
     void flush_async(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(sync(first_byte, n_bytes, detail::posix::sync_mode::start), name_);
@@ -112,7 +135,8 @@ public:
 
     /// Tells the kernel how the pages will be used. There is no advice by default.
     ///
-    /// Throws: `mapping_error` with the errno of madvise(2): EINVAL where the kernel does not know it or it does not apply.
+    /// Throws: `mapping_error` with the errno of madvise(2): EINVAL where the kernel does not know
+    ///         it or it does not apply.
     void advise(advice what) const { advise(what, 0, size_); }
     void advise(advice what, std::size_t first_byte, std::size_t n_bytes) const {
         detail::throw_if(on_pages("madvise", first_byte, n_bytes,
@@ -129,7 +153,8 @@ public:
 
     /// Faults the pages in, for reading, and returns when they are there (Linux 5.14).
     ///
-    /// Throws: `mapping_error`: EFAULT when some lie past the end of the backing (no signal), EINVAL on older kernels.
+    /// Throws: `mapping_error`: EFAULT when some lie past the end of the backing (no signal),
+    ///         EINVAL on older kernels.
     void prefetch() const { prefetch(0, size_); }
     void prefetch(std::size_t first_byte, std::size_t n_bytes) const {
         advise(advice::populate_read, first_byte, n_bytes);
@@ -147,15 +172,18 @@ public:
         detail::throw_if(on_pages("munlock", first_byte, n_bytes, detail::posix::unlock), name_);
     }
 
-    /// How many bytes of the pages that hold the range are in memory (in the page cache), at this moment.
+    /// How many bytes of the pages that hold the range are in memory (in the page cache), at this
+    /// moment.
     ///
-    /// The kernel answers "all" to a process that may not write the file (mincore(2), since Linux 5.2).
+    /// The kernel answers "all" to a process that may not write the file (mincore(2), since Linux
+    /// 5.2).
     [[nodiscard]] std::size_t resident_bytes() const { return resident_bytes(0, size_); }
     [[nodiscard]] std::size_t resident_bytes(std::size_t first_byte, std::size_t n_bytes) const {
         std::size_t resident_pages = 0;
         detail::throw_if(on_pages("mincore", first_byte, n_bytes,
                                   [&](std::byte* first, std::size_t length) {
-                                      return detail::posix::count_resident(first, length, resident_pages);
+                                      return detail::posix::count_resident(first, length,
+                                                                           resident_pages);
                                   }),
                          name_);
         return resident_pages * detail::posix::page_size();
@@ -166,19 +194,23 @@ public:
         return resident_bytes(first_byte, n_bytes) >= n_bytes;
     }
 
-    /// Changes what may be done with the pages that hold the range. A shared mapping cannot become private, nor the reverse
-    /// (`wrong_access`); `access()` goes on to tell what the mapping was made for.
+    /// Changes what may be done with the pages that hold the range. A shared mapping cannot become
+    /// private, nor the reverse (`wrong_access`); `access()` goes on to tell what the mapping was
+    /// made for.
     ///
-    /// Throws: `mapping_error` with the errno of mprotect(2): EACCES for writing a file that was opened for reading.
+    /// Throws: `mapping_error` with the errno of mprotect(2): EACCES for writing a file that was
+    ///         opened for reading.
     void protect(mmstl::access wanted) { protect(wanted, 0, size_); }
     void protect(mmstl::access wanted, std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(change_protection(wanted, first_byte, n_bytes), name_);
     }
 
-    /// Whether the range can be read without a signal, at this moment: false once the backing was shortened.
+    /// Whether the range can be read without a signal, at this moment: false once the backing was
+    /// shortened.
     ///
-    /// Asks the kernel for the last page. Where the backing has a name that still stands for it, also for its length, to the
-    /// byte; without one, a backing shortened within a page goes unnoticed (those bytes read as zero).
+    /// Asks the kernel for the last page. Where the backing has a name that still stands for it,
+    /// also for its length, to the byte; without one, a backing shortened within a page goes
+    /// unnoticed (those bytes read as zero).
     [[nodiscard]] bool readable() const { return readable(0, size_); }
     [[nodiscard]] bool readable(std::size_t first_byte, std::size_t n_bytes) const {
         bool answer = false;
@@ -186,7 +218,8 @@ public:
         return answer;
     }
 
-    /// Unmaps and reports. Does not wait for the disk: `flush()` does. The mapping is empty afterwards.
+    /// Unmaps and reports. Does not wait for the disk: `flush()` does. The mapping is empty
+    /// afterwards.
     void close() {
         const auto failed = release();
         detail::throw_if(failed, name_);
@@ -228,19 +261,23 @@ private:
     static detail::failure make_room(backing_handle& fresh, const mapping_options& options) {
         if (!options.length_bytes) return detail::refuse(errc::needs_count, "mmap");
         const std::uint64_t end = options.offset_bytes + *options.length_bytes;
-        if (end < options.offset_bytes) return detail::refuse(errc::size_overflow, "mmap", *options.length_bytes);
+        if (end < options.offset_bytes)
+            return detail::refuse(errc::size_overflow, "mmap", *options.length_bytes);
         return fresh.resize_to(end, options.allocation);
     }
 
-    detail::failure map(const backing_handle& from, const detail::posix::facts& facts, const mapping_options& options);
+    detail::failure map(const backing_handle& from, const detail::posix::facts& facts,
+                        const mapping_options& options);
 
-    detail::failure sync(std::size_t first_byte, std::size_t n_bytes, detail::posix::sync_mode mode) {
+    detail::failure sync(std::size_t first_byte, std::size_t n_bytes,
+                         detail::posix::sync_mode mode) {
         return on_pages("msync", first_byte, n_bytes, [&](std::byte* first, std::size_t length) {
             return detail::posix::sync_range(first, length, mode);
         });
     }
 
-    detail::failure change_protection(mmstl::access wanted, std::size_t first_byte, std::size_t n_bytes) {
+    detail::failure change_protection(mmstl::access wanted, std::size_t first_byte,
+                                      std::size_t n_bytes) {
         if (wanted == mmstl::access::read_write && detail::posix::is_private(access_))
             return detail::refuse(errc::wrong_access, "mprotect");
         if (wanted == mmstl::access::copy_on_write && !detail::posix::is_private(access_))
@@ -250,7 +287,8 @@ private:
         });
     }
 
-    detail::failure check_range(const char* call, std::size_t first_byte, std::size_t n_bytes) const noexcept {
+    detail::failure check_range(const char* call, std::size_t first_byte,
+                                std::size_t n_bytes) const noexcept {
         if (first_byte <= reserved_ && n_bytes <= reserved_ - first_byte) return {};
         return detail::refuse(errc::past_the_end, call, first_byte + n_bytes, reserved_);
     }
@@ -261,7 +299,8 @@ private:
     ///     range:         [first_byte, + n_bytes)
     ///     act:       [first ... length .....)        (the kernel rounds the length up itself)
     template <class Act>
-    detail::failure on_pages(const char* call, std::size_t first_byte, std::size_t n_bytes, Act act) const {
+    detail::failure on_pages(const char* call, std::size_t first_byte, std::size_t n_bytes,
+                             Act act) const {
         if (auto f = check_range(call, first_byte, n_bytes); f.failed()) return f;
         if (n_bytes == 0) return {};
         std::byte* const wanted = data_ + first_byte;
@@ -269,7 +308,8 @@ private:
         return act(wanted - before, n_bytes + before);
     }
 
-    detail::failure on_whole_pages(destructive_advice what, std::size_t first_byte, std::size_t n_bytes);
+    detail::failure on_whole_pages(destructive_advice what, std::size_t first_byte,
+                                   std::size_t n_bytes);
 
     detail::failure ask_readable(std::size_t first_byte, std::size_t n_bytes, bool& answer) const;
 
@@ -307,9 +347,11 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
     const std::uint64_t offset = options.offset_bytes;
     if (options.length_bytes && *options.length_bytes > UINT64_MAX - offset)
         return detail::refuse(errc::size_overflow, call, *options.length_bytes, facts.size_bytes);
-    const std::uint64_t end = options.length_bytes ? offset + *options.length_bytes : facts.size_bytes;
+    const std::uint64_t end =
+        options.length_bytes ? offset + *options.length_bytes : facts.size_bytes;
     if (offset > facts.size_bytes || end > facts.size_bytes)
-        return detail::refuse(errc::past_the_end, call, end > offset ? end : offset, facts.size_bytes);
+        return detail::refuse(errc::past_the_end, call, end > offset ? end : offset,
+                              facts.size_bytes);
     const std::uint64_t length = end - offset;
     const std::uint64_t skew = offset % facts.page_bytes;
     const std::uint64_t reserve = length > options.reserve_bytes ? length : options.reserve_bytes;
@@ -323,7 +365,8 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
     made.offset_ = offset;
     made.access_ = options.access;
     if (reserve != 0) {
-        const auto whole_pages = (static_cast<std::size_t>(skew + reserve) + facts.page_bytes - 1) / facts.page_bytes;
+        const auto whole_pages =
+            (static_cast<std::size_t>(skew + reserve) + facts.page_bytes - 1) / facts.page_bytes;
         detail::posix::map_request request;
         request.fd = from.fd_;
         request.offset = offset - skew;
@@ -346,20 +389,25 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
         made.size_ = static_cast<std::size_t>(length);
         made.reserved_ = static_cast<std::size_t>(reserve);
         if (request.past_the_end) {
-            if (auto f = detail::posix::advise(made.base_, made.mapped_, advice::dont_dump); f.failed()) return f;
+            if (auto f = detail::posix::advise(made.base_, made.mapped_, advice::dont_dump);
+                f.failed())
+                return f;
         }
         if (options.pages == pages::transparent_huge) // a wish: kernels without say EINVAL
             (void)detail::posix::advise(made.base_, made.mapped_, advice::huge_page);
         if (options.populate && length != 0) {
             const auto populated = static_cast<std::size_t>(skew + length);
-            if (auto f = detail::posix::advise(made.base_, populated, advice::populate_read); f.failed()) return f;
+            if (auto f = detail::posix::advise(made.base_, populated, advice::populate_read);
+                f.failed())
+                return f;
         }
     }
     swap(made);
     return {};
 }
 
-inline detail::failure mapping::on_whole_pages(destructive_advice what, std::size_t first_byte, std::size_t n_bytes) {
+inline detail::failure mapping::on_whole_pages(destructive_advice what, std::size_t first_byte,
+                                               std::size_t n_bytes) {
     if (auto f = check_range("madvise", first_byte, n_bytes); f.failed()) return f;
     if (n_bytes == 0) return {};
     const auto page = facts_.page_bytes;
@@ -368,20 +416,23 @@ inline detail::failure mapping::on_whole_pages(destructive_advice what, std::siz
     std::size_t last = (from_base + n_bytes) / page * page;
     // The tail of the last page of a mapping that ends there belongs to nobody else.
     if (first_byte + n_bytes == reserved_) last = mapped_;
-    return first < last ? detail::posix::advise(base_ + first, last - first, what) : detail::failure{};
+    return first < last ? detail::posix::advise(base_ + first, last - first, what)
+                        : detail::failure{};
 }
 
-inline detail::failure mapping::ask_readable(std::size_t first_byte, std::size_t n_bytes, bool& answer) const {
+inline detail::failure mapping::ask_readable(std::size_t first_byte, std::size_t n_bytes,
+                                             bool& answer) const {
     answer = true;
     if (auto f = check_range("readable", first_byte, n_bytes); f.failed()) return f;
     if (n_bytes == 0) return {};
     detail::posix::facts now;
-    if (kind_ == backing::kind::file && detail::posix::examine_path(name_.c_str(), now) && now.same_file(facts_) &&
-        offset_ + first_byte + n_bytes > now.size_bytes) {
+    if (kind_ == backing::kind::file && detail::posix::examine_path(name_.c_str(), now) &&
+        now.same_file(facts_) && offset_ + first_byte + n_bytes > now.size_bytes) {
         answer = false;
         return {};
     }
-    return detail::posix::probe(data_ + (first_byte + n_bytes - 1), answer); // shortening takes from the end
+    return detail::posix::probe(data_ + (first_byte + n_bytes - 1),
+                                answer); // shortening takes from the end
 }
 
 } // namespace mmstl::inline v1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// MMSTL_ASSERT: the check of a precondition, live in debug builds. Define it beforehand to replace it.
+// MMSTL_ASSERT: the check of a precondition, live in debug builds. Define it beforehand to replace
+//               it.
 
 #ifndef MMSTL_DETAIL_ASSERT_HPP
 #define MMSTL_DETAIL_ASSERT_HPP

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// detail::core: what typed views ask of a backing and a mapping beyond their public functions: forms that
-// return a `failure`, so that each view can throw or fill an error_code with one and the same code.
+// detail::core: what typed views ask of a backing and a mapping beyond their public functions:
+// forms that return a `failure`, so that each view can throw or fill an error_code with one and the
+// same code.
 
 #ifndef MMSTL_DETAIL_CORE_HPP
 #define MMSTL_DETAIL_CORE_HPP
@@ -57,6 +58,8 @@ struct core {
         found = backing(of.kind_, of.name_);
         return {};
     }
+
+    static std::byte* data(const mapping& of) noexcept { return of.data_; }
 
     static failure flush(mapping& what, std::size_t first_byte, std::size_t n_bytes) {
         return what.sync(first_byte, n_bytes, posix::sync_mode::wait);

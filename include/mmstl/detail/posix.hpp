@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Every system call that mmstl makes, and nothing else: no other header includes a system header.
-// Each function returns a `failure` that names the call; EINTR is retried wherever the kernel allows it.
+// Each function returns a `failure` that names the call; EINTR is retried wherever the kernel
+// allows it.
 
 #ifndef MMSTL_DETAIL_POSIX_HPP
 #define MMSTL_DETAIL_POSIX_HPP
@@ -27,8 +28,8 @@
 namespace mmstl::inline v1::detail::posix {
 
 // Numbers of the kernel's interface that the C library may be too old to name.
-inline constexpr int madv_cold = 20, madv_pageout = 21, madv_populate_read = 22, madv_populate_write = 23,
-                     madv_collapse = 25;
+inline constexpr int madv_cold = 20, madv_pageout = 21, madv_populate_read = 22,
+                     madv_populate_write = 23, madv_collapse = 25;
 inline constexpr int map_fixed_noreplace = 0x100000;
 inline constexpr int seal_future_write = 0x0010;
 inline constexpr auto hugetlbfs_magic = 0x958458f6;
@@ -38,7 +39,9 @@ inline failure failed(const char* call, int error = errno) noexcept {
 }
 
 /// Reports -1 as `call` having failed with errno.
-inline failure check(const char* call, int result) noexcept { return result == -1 ? failed(call) : failure{}; }
+inline failure check(const char* call, int result) noexcept {
+    return result == -1 ? failed(call) : failure{};
+}
 
 template <class Call> auto retry(Call call) noexcept {
     for (;;)
@@ -64,12 +67,14 @@ struct facts {
     }
 };
 
-/// Fills `found`, and refuses what cannot be mapped: directories with EISDIR, FIFOs and such with `not_mappable`.
+/// Fills `found`, and refuses what cannot be mapped: directories with EISDIR, FIFOs and such with
+/// `not_mappable`.
 inline failure examine(int fd, facts& found) noexcept {
     struct ::stat status; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
     if (auto f = check("fstat", ::fstat(fd, &status)); f.failed()) return f;
     if (S_ISDIR(status.st_mode)) return failed("open", EISDIR);
-    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) return refuse(errc::not_mappable, "open");
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return refuse(errc::not_mappable, "open");
     found.device = status.st_dev;
     found.inode = status.st_ino;
     found.size_bytes = static_cast<std::uint64_t>(status.st_size);
@@ -80,14 +85,16 @@ inline failure examine(int fd, facts& found) noexcept {
         found.size_bytes = static_cast<std::uint64_t>(end);
     } else if (static_cast<std::size_t>(status.st_blksize) > page_size()) {
         struct ::statfs system; // NOLINT(cppcoreguidelines-pro-type-member-init)
-        if (auto f = check("fstatfs", retry([&] { return ::fstatfs(fd, &system); })); f.failed()) return f;
+        if (auto f = check("fstatfs", retry([&] { return ::fstatfs(fd, &system); })); f.failed())
+            return f;
         if (static_cast<std::uint32_t>(system.f_type) == hugetlbfs_magic)
             found.page_bytes = static_cast<std::size_t>(status.st_blksize);
     }
     return {};
 }
 
-/// Whether `path` names the file `known` now, and how long it is; false also when it cannot be asked.
+/// Whether `path` names the file `known` now, and how long it is; false also when it cannot be
+/// asked.
 inline bool examine_path(const char* path, facts& found) noexcept {
     struct ::stat status; // NOLINT(cppcoreguidelines-pro-type-member-init)
     if (::stat(path, &status) != 0) return false;
@@ -99,30 +106,36 @@ inline bool examine_path(const char* path, facts& found) noexcept {
 
 // ---- opening and naming ----
 
-inline int open_flags(access wanted) noexcept { return wanted == access::read_write ? O_RDWR : O_RDONLY; }
+inline int open_flags(access wanted) noexcept {
+    return wanted == access::read_write ? O_RDWR : O_RDONLY;
+}
 
 enum class disposition : unsigned char { open, create };
 
-/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for; regular files do not mind.
-inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions, int& fd) noexcept {
+/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for; regular files do not
+/// mind.
+inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions,
+                         int& fd) noexcept {
     const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
                       (how == disposition::create ? O_CREAT | O_EXCL : 0);
     fd = retry([&] { return ::open(path, flags, static_cast<::mode_t>(permissions)); });
     return check("open", fd);
 }
 
-inline failure open_shared_memory(const char* name, access wanted, disposition how, unsigned permissions,
-                                  int& fd) noexcept {
+inline failure open_shared_memory(const char* name, access wanted, disposition how,
+                                  unsigned permissions, int& fd) noexcept {
     const int flags = open_flags(wanted) | (how == disposition::create ? O_CREAT | O_EXCL : 0);
     fd = retry([&] { return ::shm_open(name, flags, static_cast<::mode_t>(permissions)); });
     return check("shm_open", fd);
 }
 
-/// A file without a name in `directory`: O_TMPFILE, or a name taken away at once where the file system has none.
+/// A file without a name in `directory`: O_TMPFILE, or a name taken away at once where the file
+/// system has none.
 inline failure open_temporary(const std::string& directory, int& fd) {
     fd = retry([&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); });
     if (fd != -1) return {};
-    if (errno != EOPNOTSUPP && errno != EISDIR) return failed("open"); // EISDIR: kernels before O_TMPFILE
+    if (errno != EOPNOTSUPP && errno != EISDIR)
+        return failed("open"); // EISDIR: kernels before O_TMPFILE
     std::string name = directory + "/.mmstl-XXXXXX";
     fd = retry([&] { return ::mkostemp(name.data(), O_CLOEXEC); });
     if (fd == -1) return failed("mkostemp");
@@ -134,7 +147,8 @@ inline failure open_temporary(const std::string& directory, int& fd) {
 }
 
 inline failure open_memory(const char* label, pages kind, int& fd) noexcept {
-    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (kind == pages::huge_tlb ? MFD_HUGETLB : 0U);
+    const unsigned flags =
+        MFD_CLOEXEC | MFD_ALLOW_SEALING | (kind == pages::huge_tlb ? MFD_HUGETLB : 0U);
     fd = ::memfd_create(label, flags);
     return check("memfd_create", fd);
 }
@@ -154,7 +168,9 @@ inline failure close(int fd) noexcept {
 }
 
 inline failure unlink(const char* path) noexcept { return check("unlink", ::unlink(path)); }
-inline failure unlink_shared_memory(const char* name) noexcept { return check("shm_unlink", ::shm_unlink(name)); }
+inline failure unlink_shared_memory(const char* name) noexcept {
+    return check("shm_unlink", ::shm_unlink(name));
+}
 
 inline std::string temporary_directory() {
     const char* chosen = std::getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): read only
@@ -166,7 +182,8 @@ inline std::string temporary_directory() {
 /// Past RLIMIT_FSIZE the kernel does not only fail, it sends SIGXFSZ: so the limit is asked first.
 inline failure check_size_limit(std::uint64_t size_bytes) noexcept {
     if (size_bytes > static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()))
-        return refuse(errc::size_overflow, "ftruncate", size_bytes, static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()));
+        return refuse(errc::size_overflow, "ftruncate", size_bytes,
+                      static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()));
     ::rlimit limit{};
     if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return failed("getrlimit");
     if (limit.rlim_cur == RLIM_INFINITY || size_bytes <= limit.rlim_cur) return {};
@@ -177,22 +194,27 @@ inline failure check_size_limit(std::uint64_t size_bytes) noexcept {
 }
 
 inline failure truncate(int fd, std::uint64_t size_bytes) noexcept {
-    return check("ftruncate", retry([&] { return ::ftruncate(fd, static_cast<::off_t>(size_bytes)); }));
+    return check("ftruncate",
+                 retry([&] { return ::ftruncate(fd, static_cast<::off_t>(size_bytes)); }));
 }
 
-/// Allocates the blocks of a range and extends the file to its end. Not posix_fallocate: it emulates by writing.
+/// Allocates the blocks of a range and extends the file to its end. Not posix_fallocate: it
+/// emulates by writing.
 inline failure allocate(int fd, std::uint64_t first_byte, std::uint64_t n_bytes) noexcept {
     return check("fallocate", retry([&] {
-                     return ::fallocate(fd, 0, static_cast<::off_t>(first_byte), static_cast<::off_t>(n_bytes));
+                     return ::fallocate(fd, 0, static_cast<::off_t>(first_byte),
+                                        static_cast<::off_t>(n_bytes));
                  }));
 }
 
 /// Reads until `n_bytes` are there or the file ends; one call when nothing interferes.
-inline failure read_at(int fd, std::uint64_t offset, void* to, std::size_t n_bytes, std::size_t& done) noexcept {
+inline failure read_at(int fd, std::uint64_t offset, void* to, std::size_t n_bytes,
+                       std::size_t& done) noexcept {
     done = 0;
     while (done < n_bytes) {
         const auto got = retry([&] {
-            return ::pread(fd, static_cast<char*>(to) + done, n_bytes - done, static_cast<::off_t>(offset + done));
+            return ::pread(fd, static_cast<char*>(to) + done, n_bytes - done,
+                           static_cast<::off_t>(offset + done));
         });
         if (got == -1) return failed("pread");
         if (got == 0) break;
@@ -201,7 +223,9 @@ inline failure read_at(int fd, std::uint64_t offset, void* to, std::size_t n_byt
     return {};
 }
 
-inline failure sync(int fd) noexcept { return check("fsync", retry([&] { return ::fsync(fd); })); }
+inline failure sync(int fd) noexcept {
+    return check("fsync", retry([&] { return ::fsync(fd); }));
+}
 
 inline failure add_seals(int fd, unsigned seals) noexcept {
     return check("fcntl", ::fcntl(fd, F_ADD_SEALS, static_cast<int>(seals)));
@@ -247,7 +271,8 @@ inline failure map(const map_request& request, std::byte*& base) noexcept {
         f.asked_bytes = request.length;
         return f;
     }
-    if (request.where == placement::exact && got != wanted) { // kernels before 4.17 take it as a hint
+    if (request.where == placement::exact &&
+        got != wanted) { // kernels before 4.17 take it as a hint
         ::munmap(got, request.length);
         return failed("mmap", EEXIST);
     }
@@ -255,7 +280,9 @@ inline failure map(const map_request& request, std::byte*& base) noexcept {
     return {};
 }
 
-inline failure unmap(void* base, std::size_t length) noexcept { return check("munmap", ::munmap(base, length)); }
+inline failure unmap(void* base, std::size_t length) noexcept {
+    return check("munmap", ::munmap(base, length));
+}
 
 inline failure protect(void* first, std::size_t length, access wanted) noexcept {
     return check("mprotect", ::mprotect(first, length, protection(wanted)));
@@ -264,7 +291,9 @@ inline failure protect(void* first, std::size_t length, access wanted) noexcept 
 enum class sync_mode : unsigned char { wait, start };
 
 inline failure sync_range(void* first, std::size_t length, sync_mode mode) noexcept {
-    return check("msync", retry([&] { return ::msync(first, length, mode == sync_mode::wait ? MS_SYNC : MS_ASYNC); }));
+    return check("msync", retry([&] {
+                     return ::msync(first, length, mode == sync_mode::wait ? MS_SYNC : MS_ASYNC);
+                 }));
 }
 
 inline int number(advice what) noexcept {
@@ -305,11 +334,16 @@ template <class Advice> failure advise(void* first, std::size_t length, Advice w
     return check("madvise", retry([&] { return ::madvise(first, length, number(what)); }));
 }
 
-inline failure lock(void* first, std::size_t length) noexcept { return check("mlock", ::mlock(first, length)); }
-inline failure unlock(void* first, std::size_t length) noexcept { return check("munlock", ::munlock(first, length)); }
+inline failure lock(void* first, std::size_t length) noexcept {
+    return check("mlock", ::mlock(first, length));
+}
+inline failure unlock(void* first, std::size_t length) noexcept {
+    return check("munlock", ::munlock(first, length));
+}
 
 /// Counts the resident pages among those from `first`, which is page aligned.
-inline failure count_resident(std::byte* first, std::size_t length, std::size_t& resident_pages) noexcept {
+inline failure count_resident(std::byte* first, std::size_t length,
+                              std::size_t& resident_pages) noexcept {
     unsigned char answers[1024]; // NOLINT: filled by the call
     const std::size_t window = sizeof answers * page_size();
     resident_pages = 0;
@@ -328,7 +362,8 @@ inline failure probe(std::byte* at, bool& readable) noexcept {
     const auto populated = advise(page, page_size(), advice::populate_read);
     readable = !populated.failed();
     if (readable || populated.code != std::errc::invalid_argument) return {};
-    // Before Linux 5.14: let the kernel copy the byte, which answers EFAULT where a load would raise a signal.
+    // Before Linux 5.14: let the kernel copy the byte, which answers EFAULT where a load would
+    // raise a signal.
     char byte = 0;
     ::iovec to{&byte, 1};
     ::iovec from{at, 1};
