@@ -5,8 +5,8 @@
 # files, and compares what it prints with EXPECTED.
 
 set -eu
-program=$1
-expected=${2-}
+program=$(realpath "$1")
+expected=${2:+$(realpath "$2")}
 data=$(cd "$(dirname "$0")" && pwd)
 
 scratch=$(mktemp -d)
