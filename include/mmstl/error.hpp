@@ -74,7 +74,7 @@ public:
     /// The path, or the name of a backing that has none ("anonymous").
     [[nodiscard]] const std::string& path() const noexcept { return *path_; }
     /// How many bytes were asked for, counted from the start of the backing where an end was
-    /// missed; 0 if not about a size.
+    /// missed; of `misaligned` the offset or address; 0 if not about a size.
     [[nodiscard]] std::uint64_t asked_bytes() const noexcept { return asked_; }
     /// How many bytes there were.
     [[nodiscard]] std::uint64_t available_bytes() const noexcept { return available_; }
@@ -83,11 +83,13 @@ private:
     static std::string describe(const detail::failure& failed, const std::string& path) {
         std::string text = failed.call;
         text.append(" '").append(path).append("'");
-        if (failed.asked_bytes != 0 || failed.available_bytes != 0) {
-            text.append(" (asked for ").append(std::to_string(failed.asked_bytes));
-            text.append(" bytes, there are ")
-                .append(std::to_string(failed.available_bytes))
-                .append(")");
+        if (failed.code == make_error_code(errc::misaligned)) {
+            text.append(" (at ").append(std::to_string(failed.asked_bytes)).append(")");
+        } else if (failed.asked_bytes != 0) {
+            text.append(" (asked for ").append(std::to_string(failed.asked_bytes)).append(" bytes");
+            if (failed.available_bytes != 0 || failed.code.category() == mapping_category())
+                text.append(", there are ").append(std::to_string(failed.available_bytes));
+            text.append(")");
         }
         return text;
     }

@@ -471,7 +471,7 @@ detail::failure mapped_span<T>::make_room(backing_handle& fresh, const span_opti
                                           std::optional<size_type> count) {
     if (!count) return detail::refuse(errc::needs_count, call);
     if (*count > (UINT64_MAX - options.offset_bytes) / sizeof(T))
-        return detail::refuse(errc::size_overflow, call, *count);
+        return detail::refuse(errc::size_overflow, call, UINT64_MAX);
     return detail::core::resize(fresh, options.offset_bytes + std::uint64_t{*count} * sizeof(T),
                                 options.allocation);
 }
@@ -485,7 +485,7 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
     std::uint64_t n_bytes = available - offset;
     if (options.count) {
         if (*options.count > (UINT64_MAX - offset) / sizeof(T))
-            return detail::refuse(errc::size_overflow, call, *options.count, available);
+            return detail::refuse(errc::size_overflow, call, UINT64_MAX, available);
         if (std::uint64_t{*options.count} * sizeof(T) > n_bytes)
             return detail::refuse(errc::past_the_end, call,
                                   offset + std::uint64_t{*options.count} * sizeof(T), available);
