@@ -89,7 +89,7 @@ public:
     /// The same as `file(path)`.
     template <path_like Path>
         requires(!std::derived_from<Path, backing>)
-    backing(const Path& path) : backing(file(path)) {}
+    backing(const Path& path) : backing(file(path)) {} // NOLINT(google-explicit-constructor)
 
     /// Opens what is there.
     ///
@@ -166,7 +166,7 @@ private:
             return std::string(static_cast<std::string_view>(path.native()));
     }
 
-    detail::failure check_name() const noexcept;
+    [[nodiscard]] detail::failure check_name() const noexcept;
     detail::failure open_fd(access wanted, detail::posix::disposition how, int& fd) const;
 
     std::string name_;

@@ -100,7 +100,7 @@ public:
         }
 
         /// The page that holds a byte of the array.
-        std::byte* page_of(std::size_t at) const noexcept {
+        [[nodiscard]] std::byte* page_of(std::size_t at) const noexcept {
             auto* const bytes =
                 reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(all_.data())) + at;
             return bytes - reinterpret_cast<std::uintptr_t>(bytes) % detail::posix::page_size();

@@ -104,9 +104,9 @@ namespace detail {
 
 class category final : public std::error_category {
 public:
-    const char* name() const noexcept override { return "mmstl"; }
+    [[nodiscard]] const char* name() const noexcept override { return "mmstl"; }
 
-    std::string message(int code) const override {
+    [[nodiscard]] std::string message(int code) const override {
         switch (static_cast<errc>(code)) {
         case errc::not_mappable: return "not a kind of file that can be mapped";
         case errc::length_not_multiple: return "the length is no multiple of the element's size";
@@ -124,7 +124,7 @@ public:
         return "unknown error";
     }
 
-    std::error_condition default_error_condition(int code) const noexcept override {
+    [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
         switch (static_cast<errc>(code)) {
         case errc::not_mappable:
             return std::errc::no_such_device; // what mmap(2) says of such files

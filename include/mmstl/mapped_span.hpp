@@ -224,6 +224,7 @@ public:
 
     /// Characters as a string view; a `std::span` is made of any mapped_span by std's own
     /// conversion.
+    // NOLINTNEXTLINE(google-explicit-constructor): the conversion is the point
     [[nodiscard]] operator std::basic_string_view<value_type>() const noexcept
         requires(std::same_as<value_type, char> || std::same_as<value_type, wchar_t> ||
                  std::same_as<value_type, char8_t> || std::same_as<value_type, char16_t> ||
@@ -367,7 +368,7 @@ private:
         MMSTL_ASSERT(i < size_);
         return first + i;
     }
-    size_type check_index(size_type i) const {
+    [[nodiscard]] size_type check_index(size_type i) const {
         if (i >= size_) throw std::out_of_range("mapped_span::at");
         return i;
     }
@@ -384,7 +385,7 @@ private:
     void refuse_copy(const char* asking) const {
         if (is_copy()) detail::throw_if(detail::refuse(errc::wrong_access, asking), name());
     }
-    chunk_options check_chunks(chunk_options options) const {
+    [[nodiscard]] chunk_options check_chunks(chunk_options options) const {
         if (options.behind != behind::keep && access() == mmstl::access::copy_on_write)
             detail::throw_if(detail::refuse(errc::wrong_access, "chunks"), name());
         if (is_copy()) options = {.prefetch_bytes = 0, .behind = behind::keep};
