@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# run_example.sh PROGRAM [EXPECTED]: runs it in a scratch directory that has a copy of the examples' data
-# files, and compares what it prints with EXPECTED.
+# run_example.sh PROGRAM [EXPECTED]: runs it in a scratch directory that has a copy of the examples'
+# data files, and compares what it prints with EXPECTED.
 
 set -eu
 program=$(realpath "$1")

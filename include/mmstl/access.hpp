@@ -42,14 +42,18 @@ enum class advice : unsigned char {
 };
 
 /// Advice after which pages may hold something else. Taken by `discard`, never by `advise`.
+/// Left out: what injects memory failures for tests of the kernel.
 ///
 /// Source: madvise(2).
 enum class destructive_advice : unsigned char {
-    dont_need,    ///< drop the pages: private changes are lost, shared pages come back
-    free,         ///< private anonymous pages may be dropped until next written to
+    dont_need,        ///< drop the pages: private changes are lost, shared pages come back
+    dont_need_locked, ///< the same for locked pages too (Linux 5.18)
+    free,             ///< private anonymous pages may be dropped until next written to
     remove,       ///< punch a hole: the range reads as zeros, its blocks go back to the file system
     wipe_on_fork, ///< a fork()ed child finds zeros (private anonymous memory alone)
     keep_on_fork, ///< take back `wipe_on_fork`
+    guard_install, ///< drop the pages; a touch then raises SIGSEGV (Linux 6.13)
+    guard_remove,  ///< take back `guard_install`
 };
 
 /// The kind of pages that memory is made of.

@@ -29,7 +29,8 @@ namespace mmstl::inline v1::detail::posix {
 
 // Numbers of the kernel's interface that the C library may be too old to name.
 inline constexpr int madv_cold = 20, madv_pageout = 21, madv_populate_read = 22,
-                     madv_populate_write = 23, madv_collapse = 25;
+                     madv_populate_write = 23, madv_dontneed_locked = 24, madv_collapse = 25,
+                     madv_guard_install = 102, madv_guard_remove = 103;
 inline constexpr int map_fixed_noreplace = 0x100000;
 inline constexpr int seal_future_write = 0x0010;
 inline constexpr auto hugetlbfs_magic = 0x958458f6;
@@ -322,10 +323,13 @@ inline int number(advice what) noexcept {
 inline int number(destructive_advice what) noexcept {
     switch (what) {
     case destructive_advice::dont_need: return MADV_DONTNEED;
+    case destructive_advice::dont_need_locked: return madv_dontneed_locked;
     case destructive_advice::free: return MADV_FREE;
     case destructive_advice::remove: return MADV_REMOVE;
     case destructive_advice::wipe_on_fork: return MADV_WIPEONFORK;
     case destructive_advice::keep_on_fork: return MADV_KEEPONFORK;
+    case destructive_advice::guard_install: return madv_guard_install;
+    case destructive_advice::guard_remove: return madv_guard_remove;
     }
     return -1;
 }
