@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+//
+// Runs the benchmarks, prints a table for each question, and leaves the results in a file if asked.
+
+#include "support/options.hpp"
+#include "support/posix.hpp"
+#include "support/report.hpp"
+#include "support/runner.hpp"
+#include "support/scratch.hpp"
+#include "workloads.hpp"
+
+#include <fmt/format.h>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+namespace bench {
+namespace {
+
+constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+
+/// 1 GiB, or 256 MiB for a quick run, or less where memory does not hold it three times.
+std::uint64_t generated_file_bytes(bool quick) {
+    std::uint64_t bytes = (quick ? 256 : 1024) * mib;
+    while (bytes > 16 * mib && bytes > available_memory_bytes() / 3) bytes /= 2;
+    return bytes;
+}
+
+cached_file describe_file(const options& chosen, const std::string& directory) {
+    if (chosen.file.empty())
+        return {directory + "/large", generated_file_bytes(chosen.quick),
+                cached_file::origin::generated};
+    struct stat status {};
+    if (::stat(chosen.file.c_str(), &status) != 0) fail("stat", chosen.file);
+    if (!S_ISREG(status.st_mode)) throw usage_error(chosen.file + " is not a regular file");
+    return {chosen.file, descriptor(chosen.file).size_bytes(), cached_file::origin::given};
+}
+
+registry chosen_workloads(const options& chosen, environment& in) {
+    registry all;
+    for (const question& q : questions)
+        if (chosen.file.empty() || q.on_any_file) q.add(all, in);
+    std::erase_if(all, [&](const workload& w) { return !w.name.starts_with(chosen.only); });
+    if (all.empty()) throw usage_error("no workload is called " + chosen.only + "; see --list");
+    return all;
+}
+
+int run_suite(const options& chosen, const std::string& directory) {
+    cached_file file = describe_file(chosen, directory);
+    environment in{.quick = chosen.quick, .directory = directory, .file = file};
+    const registry workloads = chosen_workloads(chosen, in);
+
+    const std::uint64_t small_files = (chosen.quick ? 512 : 1024) * mib;
+    if (chosen.file.empty() && free_bytes(directory) < file.size_bytes() + small_files)
+        throw std::runtime_error(
+            fmt::format("{}: {} are needed and {} are free; choose another directory with --dir",
+                        chosen.directory, format_bytes(file.size_bytes() + small_files),
+                        format_bytes(free_bytes(directory))));
+
+    const machine_facts facts = describe_machine(chosen.file.empty() ? directory : chosen.file);
+    fmt::print("mmstl benchmarks: {}, {} of {}\n\n", chosen.quick ? "quick run" : "full run",
+               chosen.file.empty() ? "on a generated file" : chosen.file,
+               format_bytes(file.size_bytes()));
+    print_machine(facts);
+    fmt::print(
+        "\n  Each figure is the median of {} runs, arms in random order, from open to close, the "
+        "mapping and the unmapping included.\n  minor flt, major, sys calls: page faults and "
+        "system calls of one run. ratio: times as fast as the baseline.\n",
+        repetitions);
+    if (load_average() > 0.5 * std::thread::hardware_concurrency())
+        fmt::print("\n  WARNING: the machine is busy (load average {:.2f}): figures may mislead\n",
+                   load_average());
+
+    if (!chosen.json.empty() && !std::ofstream(chosen.json)) // better now than in the end
+        throw std::runtime_error(chosen.json + ": cannot be written");
+
+    double expected_seconds = 0;
+    for (const workload& w : workloads) expected_seconds += w.expected_seconds;
+    progress shown(expected_seconds);
+
+    std::vector<std::unique_ptr<results>> measured;
+    std::vector<skipped_workload> skipped;
+    bool sound = true;
+    bool noisy = false;
+    for (const workload& w : workloads) {
+        if (std::string reason = w.set_up(); !reason.empty()) {
+            shown.clear();
+            fmt::print("\n{}\n  [{}]  skipped: {}\n", w.question, w.name, reason);
+            skipped.push_back({w.name, std::move(reason)});
+            continue;
+        }
+        results& table = *measured.emplace_back(std::make_unique<results>(w));
+        run(table, shown);
+        w.tear_down();
+        const std::vector<std::string> complaints = table.compare();
+        shown.clear();
+        print_table(table);
+        for (const std::string& complaint : complaints) fmt::print("  ERROR: {}\n", complaint);
+        sound = sound && complaints.empty();
+        for (const result& row : table.rows()) {
+            sound = sound && row.measured();
+            noisy = noisy || row.noisy();
+        }
+    }
+
+    if (noisy)
+        fmt::print("\nWARNING: rows marked noisy spread by more than 10 %: the machine did other "
+                   "work. Draw no conclusion from them.\n");
+    if (!sound) fmt::print("\nERROR: an arm failed, or arms did not see the same data.\n");
+    if (!chosen.json.empty()) write_json(chosen.json, facts, chosen.quick, measured, skipped);
+    return sound ? 0 : 1;
+}
+
+/// Turns what went wrong into a line and an exit status.
+int report_errors(const std::function<int()>& run) {
+    try {
+        return run();
+    } catch (const usage_error& e) {
+        fmt::print(stderr, "mmstl_benchmarks: {}\n", e.what());
+        return 2;
+    } catch (const std::exception& e) {
+        fmt::print(stderr, "mmstl_benchmarks: {}\n", e.what());
+        return 1;
+    }
+}
+
+int list(const options& chosen) {
+    cached_file file = describe_file(chosen, chosen.directory);
+    environment in{.quick = chosen.quick, .directory = chosen.directory, .file = file};
+    for (const workload& w : chosen_workloads(chosen, in))
+        fmt::print("{:<20} {}\n", w.name, w.question);
+    return 0;
+}
+
+} // namespace
+} // namespace bench
+
+int main(int argc, char** argv) {
+    return bench::report_errors([&] {
+        const bench::options chosen = bench::parse(argc, argv);
+        if (chosen.help) {
+            fmt::print("usage: {} [options]\n\n{}", argv[0], bench::help_text);
+            return 0;
+        }
+        if (chosen.list) return bench::list(chosen);
+
+        bench::initialize_google_benchmark(argv[0]);
+        if (!chosen.file.empty()) return bench::run_suite(chosen, "");
+        return bench::run_in_scratch_directory(chosen.directory, [&](const std::string& directory) {
+            return bench::report_errors([&] { return bench::run_suite(chosen, directory); });
+        });
+    });
+}

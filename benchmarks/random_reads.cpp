@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+//
+// What does the first read of a page cost, and what a random read after it?
+
+#include "support/posix.hpp"
+#include "support/random.hpp"
+#include "support/results.hpp"
+#include "workloads.hpp"
+
+#include <memory>
+#include <mmstl.hpp>
+
+namespace bench {
+namespace {
+
+using words_span = mmstl::mapped_span<const std::uint64_t>;
+
+constexpr std::size_t word_bytes = sizeof(std::uint64_t);
+
+/// The indices of one word in each page, pages in random order.
+using page_order = std::vector<std::uint64_t>;
+
+std::shared_ptr<const page_order> shuffled_pages(std::size_t file_bytes) {
+    const std::size_t words_a_page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) / word_bytes;
+    page_order order(file_bytes / word_bytes / words_a_page);
+    for (std::size_t page = 0; page < order.size(); ++page) order[page] = page * words_a_page;
+    for (std::size_t left = order.size(); left > 1; --left)
+        std::swap(order[left - 1], order[index_below(left, left)]);
+    return std::make_shared<const page_order>(std::move(order));
+}
+
+template <typename Words>
+std::uint64_t touch_each_page(const Words& words, const page_order& order) {
+    std::uint64_t total = 0;
+    for (const std::uint64_t index : order) total += words[index];
+    return total;
+}
+
+template <typename Words>
+std::uint64_t read_at_random(const Words& words, std::size_t size, std::uint64_t reads) {
+    std::uint64_t total = 0;
+    for (std::uint64_t n = 0; n < reads; ++n) total += words[index_below(size, n)];
+    return total;
+}
+
+/// Lets pread() be indexed like memory.
+class pread_words {
+public:
+    explicit pread_words(const descriptor& in) : in_(in) {}
+    std::uint64_t operator[](std::uint64_t index) const {
+        std::uint64_t word = 0;
+        in_.pread(&word, word_bytes, index * word_bytes);
+        return word;
+    }
+
+private:
+    const descriptor& in_;
+};
+
+const std::uint64_t* words_of(const raw_mapping& map) {
+    return static_cast<const std::uint64_t*>(map.data());
+}
+
+workload first_touch(environment& in) {
+    workload made =
+        file_workload(in, "random.first_touch", "First read of every page, pages in random order",
+                      cache_state::read_ahead);
+    made.unit = "page";
+    made.expected_seconds = static_cast<double>(in.file.size_bytes()) / (1 << 30) * 8 + 1;
+    const std::string path = in.file.path();
+    const auto order = shuffled_pages(in.file.size_bytes());
+
+    const auto add = [&](const char* name, role r, auto work) {
+        made.arms.push_back({.name = name, .role = r, .run = work, .operations = order->size()});
+    };
+    add("mapped_span", role::ours, [=](meter&) {
+        const words_span words(path.c_str());
+        return touch_each_page(words, *order);
+    });
+    add("mapped_span, prefetch() first", role::ours, [=](meter&) {
+        const words_span words(path.c_str());
+        words.prefetch();
+        return touch_each_page(words, *order);
+    });
+    add("raw mmap", role::other, [=](meter&) {
+        const raw_mapping map(path);
+        return touch_each_page(words_of(map), *order);
+    });
+    add("pread() of 8 bytes", role::baseline, [=](meter&) {
+        const descriptor file(path);
+        return touch_each_page(pread_words(file), *order);
+    });
+    made.expectations = {{"mapped_span", "", "pread()", 0},
+                         {"mapped_span", "raw mmap", "raw mmap", 0.95}};
+    return made;
+}
+
+workload after_first_touch(environment& in) {
+    workload made =
+        file_workload(in, "random.reads", "Random reads of 8 bytes, after the first touch",
+                      cache_state::read_ahead);
+    made.unit = "read";
+    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 19 : std::uint64_t{1} << 24;
+    made.cache += fmt::format("; {} reads", reads);
+    made.expected_seconds = static_cast<double>(reads) * 6e-6 + 1;
+    const std::string path = in.file.path();
+    const std::size_t size = in.file.size_bytes() / word_bytes;
+    const auto order = shuffled_pages(in.file.size_bytes());
+
+    const auto add = [&](const char* name, role r, auto work) {
+        made.arms.push_back({.name = name, .role = r, .run = work, .operations = reads});
+    };
+    // The first touch enters the checksum, so that it cannot be optimised away.
+    add("mapped_span", role::ours, [=](meter& watch) {
+        const words_span words(path.c_str());
+        const std::uint64_t touched = touch_each_page(words, *order);
+        watch.restart();
+        return touched + read_at_random(words, size, reads);
+    });
+    add("raw mmap", role::other, [=](meter& watch) {
+        const raw_mapping map(path);
+        const std::uint64_t touched = touch_each_page(words_of(map), *order);
+        watch.restart();
+        return touched + read_at_random(words_of(map), size, reads);
+    });
+    add("pread() of 8 bytes", role::baseline, [=](meter& watch) {
+        const descriptor file(path);
+        const std::uint64_t touched = touch_each_page(pread_words(file), *order);
+        watch.restart();
+        return touched + read_at_random(pread_words(file), size, reads);
+    });
+    made.expectations = {{"mapped_span", "", "pread()", 5},
+                         {"mapped_span", "raw mmap", "raw mmap", 0.95}};
+    return made;
+}
+
+} // namespace
+
+void random_reads(registry& into, environment& in) {
+    into.push_back(first_touch(in));
+    into.push_back(after_first_touch(in));
+}
+
+} // namespace bench

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+//
+// The machine and the software that figures belong to.
+
+#ifndef MMSTL_BENCHMARKS_MACHINE_HPP
+#define MMSTL_BENCHMARKS_MACHINE_HPP
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bench {
+
+/// (key of the results file, value), in the order of the report.
+using machine_facts = std::vector<std::pair<std::string, std::string>>;
+
+/// `path` is where the files of the benchmark lie.
+[[nodiscard]] machine_facts describe_machine(const std::string& path);
+
+[[nodiscard]] std::uint64_t available_memory_bytes();
+[[nodiscard]] double load_average();
+
+} // namespace bench
+
+#endif // MMSTL_BENCHMARKS_MACHINE_HPP

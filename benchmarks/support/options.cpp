@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+//
+// The command line of the suite.
+
+#include "options.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+namespace bench {
+
+const char* const help_text =
+    R"(Compares mmstl with read() and with other ways to get at the bytes of a file.
+
+  --quick        smaller files, less than a minute in all
+  --file PATH    compare on this file (it is only read): scan warm and cold, open to first element
+  --dir DIR      where test files are made, and removed again (default: $TMPDIR or /var/tmp)
+  --json PATH    also write the results to PATH (docs/benchmarks/results-format.md)
+  --only NAME    only the workloads whose names begin with NAME
+  --list         the names of all workloads
+  --help         this text
+
+Exit status: 0 if all ran and all arms of a workload agreed on the result, 1 if not, 2 on misuse.
+)";
+
+options parse(int argc, char** argv) {
+    options chosen;
+    if (const char* dir = std::getenv("TMPDIR"); dir != nullptr && *dir != '\0')
+        chosen.directory = dir;
+    else
+        chosen.directory = "/var/tmp";
+
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument = argv[i];
+        const auto equals = argument.find('=');
+        const std::string_view name = argument.substr(0, equals);
+
+        std::string* value = nullptr;
+        bool* flag = nullptr;
+        if (name == "--quick")
+            flag = &chosen.quick;
+        else if (name == "--list")
+            flag = &chosen.list;
+        else if (name == "--help" || name == "-h")
+            flag = &chosen.help;
+        else if (name == "--file")
+            value = &chosen.file;
+        else if (name == "--dir")
+            value = &chosen.directory;
+        else if (name == "--json")
+            value = &chosen.json;
+        else if (name == "--only")
+            value = &chosen.only;
+        else
+            throw usage_error("unknown option " + std::string(name));
+
+        if (flag != nullptr) {
+            if (equals != std::string_view::npos)
+                throw usage_error(std::string(name) + " takes no value");
+            *flag = true;
+            continue;
+        }
+        if (equals != std::string_view::npos)
+            *value = argument.substr(equals + 1);
+        else if (i + 1 < argc)
+            *value = argv[++i];
+        else
+            value->clear();
+        if (value->empty()) throw usage_error(std::string(name) + " needs a value");
+    }
+    return chosen;
+}
+
+} // namespace bench

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//
+// The tables that people read and the file that programs read.
+
+#include "report.hpp"
+
+#include "format.hpp"
+#include "runner.hpp"
+
+#include <cstdio>
+#include <fmt/format.h>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+constexpr std::string_view row_format = "  {:<34} {:>9} {:>8} {:>11} {:>9} {:>9} {:>7} {:>9}{}\n";
+
+std::string count(double faults) { return fmt::format("{:.{}f}", faults, faults < 9.5 ? 1 : 0); }
+
+std::string count(const std::optional<system_calls>& calls) {
+    if (!calls) return "n/a";
+    return (calls->at_least ? "> " : "") + std::to_string(calls->count);
+}
+
+/// The time of an operation where the workload has operations, else a throughput.
+std::string rate(const workload& of, const result& row) {
+    if (!of.unit.empty())
+        return format_seconds(row.median() / static_cast<double>(row.arm->operations));
+    if (row.arm->bytes == 0) return "";
+    return fmt::format("{:.2f}", static_cast<double>(row.arm->bytes) / row.median() / 1e9);
+}
+
+std::string ratio(const result& row) {
+    if (row.baseline == nullptr) return "";
+    if (row.baseline == &row) return "baseline";
+    const double value = row.ratio_to_baseline();
+    return fmt::format("{:.{}f} x", value, value < 99.95 ? 2 : 0);
+}
+
+std::string_view remark(const result& row) {
+    if (row.noisy()) return "  noisy";
+    if (row.arm->role != role::ours || row.baseline == nullptr) return "";
+    const double value = row.ratio_to_baseline();
+    return value < 0.95 ? "  LOSES" : value > 1.05 ? "  wins" : "  par";
+}
+
+void print_row(const workload& of, const result& row) {
+    if (!row.measured()) {
+        fmt::print("  {:<34} failed: {}\n", row.arm->name, row.error);
+        return;
+    }
+    fmt::print(fmt::runtime(row_format), row.arm->name, format_seconds(row.median()),
+               fmt::format("± {:.1f} %", 100 * row.spread()), rate(of, row), ratio(row),
+               count(quantile(row.minor_faults, 0.5)), count(quantile(row.major_faults, 0.5)),
+               count(row.system_calls), remark(row));
+}
+
+} // namespace
+
+void print_machine(const machine_facts& facts) {
+    for (const auto& [key, value] : facts) fmt::print("  {:<26}{}\n", key, value);
+    (void)std::fflush(stdout);
+}
+
+void print_table(const results& measured) {
+    const workload& of = measured.workload();
+    fmt::print("\n{}\n  [{}]  {}{}\n\n", of.question, of.name, of.cache,
+               measured.cache_verified
+                   ? "; verified by mincore"
+                   : "; CANNOT VERIFY: mincore answers only to who may write the file");
+    fmt::print(fmt::runtime(row_format), "arm", "median", "± IQR/2",
+               of.unit.empty() ? "GB/s" : "per " + of.unit, "ratio", "minor flt", "major",
+               "sys calls", "");
+    std::string group;
+    for (const result& row : measured.rows()) {
+        if (row.arm->group != group) fmt::print("  -- {}\n", group = row.arm->group);
+        print_row(of, row);
+    }
+    for (const skipped_arm& s : of.skipped) fmt::print("  {:<34} skipped: {}\n", s.name, s.reason);
+    fmt::print("\n");
+
+    for (const expectation& e : of.expectations) {
+        const result* const arm = measured.find(e.arm);
+        const result* reference = nullptr;
+        if (arm != nullptr)
+            reference = e.reference.empty() ? arm->baseline : measured.find(e.reference);
+        if (reference == nullptr) continue;
+        const std::string which =
+            e.reference.empty() ? fmt::format(" ({})", reference->arm->name) : "";
+        fmt::print("  => {}\n", verdict(*arm, *reference, e.in_words + which, e.at_least));
+    }
+    for (const std::string& line : of.conclusions(measured)) fmt::print("  => {}\n", line);
+    (void)std::fflush(stdout);
+}
+
+void write_json(const std::string& path, const machine_facts& facts, bool quick,
+                const std::vector<std::unique_ptr<results>>& measured,
+                const std::vector<skipped_workload>& skipped) {
+    using json = nlohmann::ordered_json;
+    json machine = json::object();
+    for (const auto& [key, value] : facts) machine[key] = value;
+
+    json entries = json::array();
+    json left_out = json::array();
+    for (const auto& table : measured) {
+        const workload& of = table->workload();
+        for (const result& row : table->rows()) {
+            const std::string group = row.arm->group.empty() ? "" : row.arm->group + "/";
+            json entry = {{"name", of.name + "/" + group + row.arm->name},
+                          {"workload", of.name},
+                          {"group", row.arm->group},
+                          {"arm", row.arm->name}};
+            if (!row.measured()) {
+                entry["error"] = row.error;
+                entries.push_back(std::move(entry));
+                continue;
+            }
+            entry["median_seconds"] = row.median();
+            entry["spread"] = row.spread();
+            entry["quartile_seconds"] = {row.low(), row.high()};
+            entry["bytes"] = row.arm->bytes;
+            entry["operations"] = row.arm->operations;
+            entry["ratio_to_baseline"] =
+                row.baseline != nullptr ? json(row.ratio_to_baseline()) : json();
+            entry["baseline"] = row.baseline != nullptr ? json(row.baseline->arm->name) : json();
+            entry["minor_faults"] = quantile(row.minor_faults, 0.5);
+            entry["major_faults"] = quantile(row.major_faults, 0.5);
+            entry["system_calls"] = row.system_calls ? json(row.system_calls->count) : json();
+            entry["system_calls_at_least"] = row.system_calls && row.system_calls->at_least;
+            entry["repetitions"] = row.seconds.size();
+            entry["iterations"] = row.arm->iterations;
+            entry["cache"] = of.cache_key;
+            entry["cache_verified"] = table->cache_verified;
+            entry["checksum"] = fmt::format("{:016x}", row.checksum.value_or(0));
+            entries.push_back(std::move(entry));
+        }
+        for (const skipped_arm& s : of.skipped)
+            left_out.push_back({{"workload", of.name}, {"arm", s.name}, {"reason", s.reason}});
+    }
+    for (const skipped_workload& s : skipped)
+        left_out.push_back({{"workload", s.name}, {"arm", nullptr}, {"reason", s.reason}});
+
+    const json document = {{"schema", 1},
+                           {"quick", quick},
+                           {"machine", std::move(machine)},
+                           {"results", std::move(entries)},
+                           {"skipped", std::move(left_out)}};
+    std::ofstream file(path);
+    file << document.dump(2) << '\n';
+    if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
+}
+
+} // namespace bench

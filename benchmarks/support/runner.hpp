@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// Hands the arms of a workload to Google Benchmark and collects what it measured.
+
+#ifndef MMSTL_BENCHMARKS_RUNNER_HPP
+#define MMSTL_BENCHMARKS_RUNNER_HPP
+
+#include "progress.hpp"
+#include "results.hpp"
+
+namespace bench {
+
+/// Of each arm. The order of all repetitions of all arms of a workload is random.
+inline constexpr int repetitions = 9;
+
+/// Once, before the first `run()`.
+void initialize_google_benchmark(const char* program);
+
+/// Measures all arms of `measured.workload()`, which has been set up.
+void run(results& measured, progress& shown);
+
+} // namespace bench
+
+#endif // MMSTL_BENCHMARKS_RUNNER_HPP

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+//
+// All questions of the suite. A new one is a file with a function, listed here and in meson.build.
+
+#ifndef MMSTL_BENCHMARKS_WORKLOADS_HPP
+#define MMSTL_BENCHMARKS_WORKLOADS_HPP
+
+#include "support/environment.hpp"
+
+namespace bench {
+
+/// How fast is a scan of a file that is in the page cache, and of one that is not?
+void sequential_scan(registry& into, environment& in);
+/// How long does it take until the first element can be used?
+void open_to_first_element(registry& into, environment& in);
+/// What does the first read of a page cost, and what a random read after it?
+void random_reads(registry& into, environment& in);
+/// From which size on is a file better mapped than read?
+void many_small_files(registry& into, environment& in);
+
+struct question {
+    void (*add)(registry&, environment&);
+    bool on_any_file; ///< Makes sense on the user's own file.
+};
+
+/// In the order of the report.
+inline constexpr question questions[] = {
+    {sequential_scan, true},
+    {open_to_first_element, true},
+    {random_reads, false},
+    {many_small_files, false},
+};
+
+} // namespace bench
+
+#endif // MMSTL_BENCHMARKS_WORKLOADS_HPP
