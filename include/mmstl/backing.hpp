@@ -118,7 +118,7 @@ public:
     /// Throws: `mapping_error`: the errno of unlink(2) or shm_unlink(3); `no_name` where there is
     ///         none.
     void remove() const;
-    void remove(std::error_code& ec) const;
+    void remove(std::error_code& ec) const noexcept;
 
     /// The path or name; for what has none a word that says so ("anonymous", "memory_file label",
     /// "fd 3").
@@ -167,6 +167,7 @@ private:
     }
 
     [[nodiscard]] detail::failure check_name() const noexcept;
+    [[nodiscard]] detail::failure unlink() const noexcept;
     detail::failure open_fd(access wanted, detail::posix::disposition how, int& fd) const;
 
     std::string name_;
@@ -253,6 +254,7 @@ private:
     static detail::failure open_or_create(const backing& from, backing_handle& to);
     static detail::failure attach(const backing& from, access wanted,
                                   detail::posix::disposition how, backing_handle& to);
+    detail::failure examine() noexcept { return detail::posix::examine(fd_, facts_); }
 
     detail::failure resize_to(std::uint64_t size_bytes, allocation how) noexcept;
     detail::failure grow_to(std::uint64_t size_bytes, allocation how) noexcept;
@@ -334,35 +336,42 @@ inline detail::failure backing::open_fd(access wanted, detail::posix::dispositio
     return detail::posix::check_access(fd_, wanted);
 }
 
+// Opens into a handle that is closed, and leaves it to the caller to name and examine it.
 inline detail::failure backing_handle::attach(const backing& from, access wanted,
                                               detail::posix::disposition how, backing_handle& to) {
     if (auto f = from.check_name(); f.failed()) return f;
-    backing_handle opened;
-    opened.name_ = from.name_; // before the descriptor: allocating may throw
-    opened.kind_ = from.kind_;
-    if (auto f = from.open_fd(wanted, how, opened.fd_); f.failed()) {
-        opened.fd_ = -1;
-        return f;
-    }
-    opened.created_ = how == detail::posix::disposition::create || from.is_fresh();
-    if (auto f = detail::posix::examine(opened.fd_, opened.facts_); f.failed()) {
-        if (opened.created_) {
-            std::error_code ignored;
-            if (from.has_name()) from.remove(ignored);
-        }
-        return f;
-    }
-    to = std::move(opened);
+    int fd = -1;
+    if (auto f = from.open_fd(wanted, how, fd); f.failed()) return f;
+    to.fd_ = fd;
+    to.kind_ = from.kind_;
+    to.created_ = how == detail::posix::disposition::create || from.is_fresh();
     return {};
 }
 
 inline detail::failure backing_handle::open(const backing& from, access wanted,
                                             backing_handle& to) {
-    return attach(from, wanted, detail::posix::disposition::open, to);
+    backing_handle opened;
+    opened.name_ = from.name_; // before the descriptor: allocating may throw
+    if (auto f = attach(from, wanted, detail::posix::disposition::open, opened); f.failed())
+        return f;
+    if (auto f = opened.examine(); f.failed()) return f;
+    to = std::move(opened);
+    return {};
 }
 
 inline detail::failure backing_handle::create(const backing& from, backing_handle& to) {
-    return attach(from, access::read_write, detail::posix::disposition::create, to);
+    backing_handle opened;
+    opened.name_ = from.name_;
+    if (auto f = attach(from, access::read_write, detail::posix::disposition::create, opened);
+        f.failed())
+        return f;
+    if (auto f = opened.examine(); f.failed()) {
+        std::error_code ignored;
+        from.remove(ignored); // what was made is taken back
+        return f;
+    }
+    to = std::move(opened);
+    return {};
 }
 
 inline detail::failure backing_handle::open_or_create(const backing& from, backing_handle& to) {
@@ -370,9 +379,9 @@ inline detail::failure backing_handle::open_or_create(const backing& from, backi
     // creates it. A symbolic link to nothing answers both ways for ever, hence the bound.
     for (int tries = 0;; ++tries) {
         auto f = open(from, access::read_write, to);
-        if (f.code != std::errc::no_such_file_or_directory || !from.has_name()) return f;
+        if (f.code() != std::errc::no_such_file_or_directory || !from.has_name()) return f;
         f = create(from, to);
-        if (f.code != std::errc::file_exists || tries == 100) return f;
+        if (f.code() != std::errc::file_exists || tries == 100) return f;
     }
 }
 
@@ -384,7 +393,7 @@ inline backing_handle backing::open(access wanted) const {
 
 inline backing_handle backing::open(access wanted, std::error_code& ec) const {
     backing_handle opened;
-    ec = backing_handle::open(*this, wanted, opened).code;
+    ec = backing_handle::open(*this, wanted, opened).code();
     return opened;
 }
 
@@ -396,7 +405,7 @@ inline backing_handle backing::create() const {
 
 inline backing_handle backing::create(std::error_code& ec) const {
     backing_handle opened;
-    ec = backing_handle::create(*this, opened).code;
+    ec = backing_handle::create(*this, opened).code();
     return opened;
 }
 
@@ -408,30 +417,19 @@ inline backing_handle backing::open_or_create() const {
 
 inline backing_handle backing::open_or_create(std::error_code& ec) const {
     backing_handle opened;
-    ec = backing_handle::open_or_create(*this, opened).code;
+    ec = backing_handle::open_or_create(*this, opened).code();
     return opened;
 }
 
-namespace detail {
-
-inline failure remove(const backing& named, bool is_file) noexcept {
-    return is_file ? posix::unlink(named.name().c_str())
-                   : posix::unlink_shared_memory(named.name().c_str());
+inline detail::failure backing::unlink() const noexcept {
+    if (auto f = check_name(); f.failed()) return f;
+    if (kind_ == kind::file) return detail::posix::unlink(name_.c_str());
+    if (kind_ == kind::shared_memory) return detail::posix::unlink_shared_memory(name_.c_str());
+    return detail::refuse(errc::no_name, "remove");
 }
 
-} // namespace detail
-
-inline void backing::remove() const {
-    detail::throw_if(has_name() ? detail::remove(*this, kind_ == kind::file)
-                                : detail::refuse(errc::no_name, "remove"),
-                     name_);
-}
-
-inline void backing::remove(std::error_code& ec) const {
-    ec = (has_name() ? detail::remove(*this, kind_ == kind::file)
-                     : detail::refuse(errc::no_name, "remove"))
-             .code;
-}
+inline void backing::remove() const { detail::throw_if(unlink(), name_); }
+inline void backing::remove(std::error_code& ec) const noexcept { ec = unlink().code(); }
 
 // ---- the open object ----
 
@@ -448,7 +446,7 @@ inline detail::failure backing_handle::grow_to(std::uint64_t size_bytes, allocat
         return detail::posix::truncate(fd_, size_bytes);
     auto f = detail::posix::allocate(fd_, old, size_bytes - old);
     if (!f.failed()) return f;
-    if (how == allocation::automatic && f.code == std::errc::operation_not_supported)
+    if (how == allocation::automatic && f.code() == std::errc::operation_not_supported)
         return detail::posix::truncate(fd_, size_bytes);
     // A file system that ran out half-way may have kept a part: give it back, and report the first
     // error.
@@ -460,7 +458,7 @@ inline detail::failure backing_handle::grow_to(std::uint64_t size_bytes, allocat
 
 inline detail::failure backing_handle::resize_to(std::uint64_t size_bytes,
                                                  allocation how) noexcept {
-    if (auto f = detail::posix::examine(fd_, facts_); f.failed()) return f;
+    if (auto f = examine(); f.failed()) return f;
     if (facts_.page_bytes > detail::posix::page_size()) // hugetlbfs takes whole pages only
         size_bytes = (size_bytes + facts_.page_bytes - 1) / facts_.page_bytes * facts_.page_bytes;
     if (size_bytes == facts_.size_bytes) return {};
@@ -480,7 +478,7 @@ inline void backing_handle::resize(std::uint64_t size_bytes, allocation how) {
 
 inline void backing_handle::resize(std::uint64_t size_bytes, allocation how,
                                    std::error_code& ec) noexcept {
-    ec = resize_to(size_bytes, how).code;
+    ec = resize_to(size_bytes, how).code();
 }
 
 inline void backing_handle::add_seals(seal what) {
@@ -489,11 +487,11 @@ inline void backing_handle::add_seals(seal what) {
 
 inline void backing_handle::sync() { detail::throw_if(detail::posix::sync(fd_), name_); }
 inline void backing_handle::sync(std::error_code& ec) noexcept {
-    ec = detail::posix::sync(fd_).code;
+    ec = detail::posix::sync(fd_).code();
 }
 
 inline void backing_handle::close() { detail::throw_if(release(), name_); }
-inline void backing_handle::close(std::error_code& ec) noexcept { ec = release().code; }
+inline void backing_handle::close(std::error_code& ec) noexcept { ec = release().code(); }
 
 } // namespace mmstl::inline v1
 

@@ -47,12 +47,18 @@ namespace detail {
 
 /// What went wrong, before it is known whether it becomes an exception or an error_code.
 struct failure {
-    std::error_code code{};
+    // Not an error_code: making one that says "no error" is a call into the standard library, and
+    // most of these say no error.
+    int value = 0;
+    const std::error_category* category = nullptr;
     const char* call = ""; ///< static storage
     std::uint64_t asked_bytes = 0;
     std::uint64_t available_bytes = 0;
 
-    [[nodiscard]] bool failed() const noexcept { return static_cast<bool>(code); }
+    [[nodiscard]] bool failed() const noexcept { return value != 0; }
+    [[nodiscard]] std::error_code code() const noexcept {
+        return category == nullptr ? std::error_code{} : std::error_code(value, *category);
+    }
 };
 
 } // namespace detail
@@ -65,7 +71,7 @@ struct failure {
 class mapping_error : public std::system_error {
 public:
     mapping_error(const detail::failure& failed, std::string path)
-        : std::system_error(failed.code, describe(failed, path)), call_(failed.call),
+        : std::system_error(failed.code(), describe(failed, path)), call_(failed.call),
           path_(std::make_shared<const std::string>(std::move(path))), asked_(failed.asked_bytes),
           available_(failed.available_bytes) {}
 
@@ -83,11 +89,11 @@ private:
     static std::string describe(const detail::failure& failed, const std::string& path) {
         std::string text = failed.call;
         text.append(" '").append(path).append("'");
-        if (failed.code == make_error_code(errc::misaligned)) {
+        if (failed.code() == make_error_code(errc::misaligned)) {
             text.append(" (at ").append(std::to_string(failed.asked_bytes)).append(")");
         } else if (failed.asked_bytes != 0) {
             text.append(" (asked for ").append(std::to_string(failed.asked_bytes)).append(" bytes");
-            if (failed.available_bytes != 0 || failed.code.category() == mapping_category())
+            if (failed.available_bytes != 0 || failed.code().category() == mapping_category())
                 text.append(", there are ").append(std::to_string(failed.available_bytes));
             text.append(")");
         }
@@ -141,7 +147,7 @@ public:
 /// Fails with a code of ours; `call` has static storage.
 inline failure refuse(errc code, const char* call, std::uint64_t asked_bytes = 0,
                       std::uint64_t available_bytes = 0) noexcept {
-    return {make_error_code(code), call, asked_bytes, available_bytes};
+    return {static_cast<int>(code), &mapping_category(), call, asked_bytes, available_bytes};
 }
 
 /// The throwing end of every function that has an `error_code` twin.

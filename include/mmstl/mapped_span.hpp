@@ -10,6 +10,7 @@
 #include <mmstl/chunks.hpp>
 #include <mmstl/detail/assert.hpp>
 #include <mmstl/detail/core.hpp>
+#include <mmstl/detail/small_file.hpp>
 #include <mmstl/error.hpp>
 #include <mmstl/mapping.hpp>
 
@@ -79,7 +80,7 @@ struct span_options {
 
 /// The size below which reading a file costs less than mapping it, as measured by the benchmark
 /// `many_small_files`.
-inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{64} << 10;
+inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{128} << 10;
 
 /// An array of `T` that lives in a file or in shared memory.
 ///
@@ -131,7 +132,7 @@ public:
         detail::throw_if(assign(from, options, detail::opening::open), from.name());
     }
     mapped_span(const backing& from, const span_options& options, std::error_code& ec) {
-        ec = assign(from, options, detail::opening::open).code;
+        ec = assign(from, options, detail::opening::open).code();
     }
     mapped_span(const backing& from, std::error_code& ec) : mapped_span(from, span_options{}, ec) {}
 
@@ -261,7 +262,7 @@ public:
     void flush() { flush(0, size_); }
     void flush(size_type first, size_type n) { detail::throw_if(sync(first, n), name()); }
     void flush(std::error_code& ec) { flush(0, size_, ec); }
-    void flush(size_type first, size_type n, std::error_code& ec) { ec = sync(first, n).code; }
+    void flush(size_type first, size_type n, std::error_code& ec) { ec = sync(first, n).code(); }
 
     /// The same without waiting: the kernel writes in its own time, as it would have anyway (see
     /// `mapping::flush_async`).
@@ -316,7 +317,7 @@ public:
     /// the length has changed.
     ///
     /// Without an argument the file is found by its name; a span of something without a name needs
-    /// the backing again.
+    /// the backing again. A span that was copied is copied anew, and answers true.
     /// Validity: pointers and iterators are invalidated when it returns true, and only then.
     /// Throws:   as the constructor; `replaced` when the name stands for another file by now,
     ///           `no_name`. The span is then as before.
@@ -334,7 +335,7 @@ public:
     /// Unmaps and reports; the span is empty afterwards. Does not wait for the disk: `flush()`
     /// does.
     void close() { detail::throw_if(release(), name()); }
-    void close(std::error_code& ec) noexcept { ec = release().code; }
+    void close(std::error_code& ec) noexcept { ec = release().code(); }
 
     [[nodiscard]] mmstl::access access() const noexcept { return map_.access(); }
     /// The path, or what `backing::name` says.
@@ -342,11 +343,11 @@ public:
     /// Whether opening it made the backing.
     [[nodiscard]] bool created() const noexcept { return created_; }
     /// Whether the elements were read into memory because of `copy_below_bytes`.
-    [[nodiscard]] bool is_copy() const noexcept { return copy_ != nullptr; }
+    [[nodiscard]] bool is_copy() const noexcept { return !copy_.empty(); }
 
     void swap(mapped_span& other) noexcept {
         map_.swap(other.map_);
-        std::swap(copy_, other.copy_);
+        copy_.swap(other.copy_);
         std::swap(options_, other.options_);
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
@@ -356,14 +357,6 @@ public:
 
 private:
     static constexpr auto* call = "mapped_span";
-    static constexpr auto copy_alignment = std::align_val_t{alignof(T) > 64 ? alignof(T) : 64};
-
-    struct free_copy {
-        void operator()(std::byte* bytes) const noexcept {
-            ::operator delete(bytes, copy_alignment);
-        }
-    };
-
     template <class Element> Element* element(Element* first, size_type i) const noexcept {
         MMSTL_ASSERT(i < size_);
         return first + i;
@@ -381,6 +374,11 @@ private:
     detail::failure check_range(const char* asking, size_type first, size_type n) const noexcept {
         if (first <= size_ && n <= size_ - first) return {};
         return detail::refuse(errc::past_the_end, asking, (first + n) * sizeof(T), size_bytes());
+    }
+    static detail::failure check_length(std::uint64_t n_bytes) noexcept {
+        if (n_bytes % sizeof(T) == 0) return {};
+        return detail::refuse(errc::length_not_multiple, call,
+                              n_bytes / sizeof(T) * sizeof(T) + sizeof(T), n_bytes);
     }
     void refuse_copy(const char* asking) const {
         if (is_copy()) detail::throw_if(detail::refuse(errc::wrong_access, asking), name());
@@ -407,23 +405,24 @@ private:
     static mapped_span make(const backing& at, size_type n, span_options options,
                             detail::opening how, std::error_code& ec) {
         mapped_span made;
-        ec = made.assign(at, options, how, n).code;
+        ec = made.assign(at, options, how, n).code();
         return made;
     }
 
+    /// Opens into an empty span, which a failure leaves empty.
     detail::failure assign(const backing& from, const span_options& options, detail::opening how,
                            std::optional<size_type> count_if_created = {});
     static detail::failure make_room(backing_handle& fresh, const span_options& options,
                                      std::optional<size_type> count);
     detail::failure map(const backing_handle& from, const span_options& options,
                         mmstl::access wanted);
-    detail::failure copy(const backing_handle& from, std::uint64_t offset, std::size_t n_bytes);
+    detail::failure copy(const backing& from, int fd, const span_options& options);
     detail::failure follow(const backing& same, bool& changed);
 
     detail::failure release() noexcept {
         data_ = nullptr;
         size_ = 0;
-        copy_.reset();
+        copy_ = {};
         return detail::core::release(map_);
     }
 
@@ -434,7 +433,7 @@ private:
     }
 
     mapping map_;
-    std::unique_ptr<std::byte, free_copy> copy_;
+    detail::small_file copy_;
     span_options options_; ///< as opened: for refresh()
     T* data_ = nullptr;
     size_type size_ = 0;
@@ -452,18 +451,21 @@ detail::failure mapped_span<T>::assign(const backing& from, const span_options& 
         return detail::refuse(errc::misaligned, call, options.offset_bytes);
 
     backing_handle opened;
-    if (auto f = detail::core::open(from, wanted, how, opened); f.failed()) return f;
+    if (wanted == mmstl::access::read_only && options.copy_below_bytes != 0 && !from.is_fresh()) {
+        if (auto f = detail::core::open_bare(from, opened); f.failed()) return f;
+        if (auto f = copy(from, opened.native_handle(), options); f.failed() || is_copy()) return f;
+        if (auto f = detail::core::complete(opened, from); f.failed()) return f;
+    } else if (auto f = detail::core::open(from, wanted, how, opened); f.failed()) {
+        return f;
+    }
     if (opened.created()) {
         if (auto f =
                 make_room(opened, options, count_if_created ? count_if_created : options.count);
             f.failed())
             return detail::undo(f, from, opened);
     }
-    mapped_span made;
-    made.created_ = opened.created();
-    if (auto f = made.map(opened, options, wanted); f.failed())
-        return detail::undo(f, from, opened);
-    swap(made);
+    if (auto f = map(opened, options, wanted); f.failed()) return detail::undo(f, from, opened);
+    created_ = opened.created();
     return {};
 }
 
@@ -491,46 +493,57 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
             return detail::refuse(errc::past_the_end, call,
                                   offset + std::uint64_t{*options.count} * sizeof(T), available);
         n_bytes = std::uint64_t{*options.count} * sizeof(T);
-    } else if (n_bytes % sizeof(T) != 0) {
-        return detail::refuse(errc::length_not_multiple, call,
-                              n_bytes / sizeof(T) * sizeof(T) + sizeof(T), n_bytes);
+    } else if (auto f = check_length(n_bytes); f.failed()) {
+        return f;
     }
     if (n_bytes > SIZE_MAX) return detail::refuse(errc::size_overflow, call, n_bytes, SIZE_MAX);
 
     options_ = options;
-    if (wanted == mmstl::access::read_only && n_bytes < options.copy_below_bytes && n_bytes != 0)
-        return copy(from, offset, static_cast<std::size_t>(n_bytes));
-
     mapping_options how;
     how.access = wanted;
     how.offset_bytes = offset;
     how.length_bytes = n_bytes;
     how.pages = options.pages;
     if (auto f = detail::core::map(map_, from, how); f.failed()) return f;
-    if (reinterpret_cast<std::uintptr_t>(detail::core::data(map_)) % alignof(T) !=
-        0) // alignments above a page
+    if (reinterpret_cast<std::uintptr_t>(detail::core::data(map_)) % alignof(T) != 0) {
+        (void)release(); // an alignment above a page, and a page that does not have it
         return detail::refuse(errc::misaligned, call, offset);
+    }
     data_ = reinterpret_cast<T*>(detail::core::data(map_));
     size_ = static_cast<size_type>(n_bytes / sizeof(T));
     return {};
 }
 
 template <mappable T>
-detail::failure mapped_span<T>::copy(const backing_handle& from, std::uint64_t offset,
-                                     std::size_t n_bytes) {
-    copy_.reset(static_cast<std::byte*>(::operator new(n_bytes, copy_alignment)));
-    std::size_t done = 0;
-    if (auto f = detail::posix::read_at(from.native_handle(), offset, copy_.get(), n_bytes, done);
-        f.failed())
-        return f;
-    if (done != n_bytes) return detail::refuse(errc::truncated, call, n_bytes, done);
-    detail::core::remember(map_, from, mmstl::access::read_only);
-    data_ = reinterpret_cast<T*>(copy_.get());
-    size_ = n_bytes / sizeof(T);
+detail::failure mapped_span<T>::copy(const backing& from, int fd, const span_options& options) {
+    detail::small_file::request wanted;
+    wanted.fd = fd;
+    wanted.offset = options.offset_bytes;
+    wanted.below_bytes = options.copy_below_bytes;
+    wanted.alignment = alignof(T);
+    if (options.count) {
+        if (*options.count > SIZE_MAX / sizeof(T)) return {}; // not small; map() says what it is
+        wanted.n_bytes = *options.count * sizeof(T);
+    }
+    detail::small_file read;
+    if (auto f = detail::small_file::read(wanted, read); f.failed() || read.empty()) return f;
+    if (auto f = check_length(read.size_bytes()); f.failed()) return f;
+    detail::core::remember(map_, from);
+    options_ = options;
+    data_ = reinterpret_cast<T*>(read.data());
+    size_ = read.size_bytes() / sizeof(T);
+    copy_.swap(read);
     return {};
 }
 
 template <mappable T> detail::failure mapped_span<T>::follow(const backing& same, bool& changed) {
+    if (is_copy()) {
+        mapped_span made;
+        if (auto f = made.assign(same, options_, detail::opening::open); f.failed()) return f;
+        swap(made);
+        changed = true;
+        return {};
+    }
     backing_handle opened;
     if (auto f = detail::core::open(same, access(), detail::opening::open, opened); f.failed())
         return f;

@@ -73,7 +73,7 @@ public:
         detail::throw_if(assign(from, options), from.name());
     }
     mapping(const backing& from, const mapping_options& options, std::error_code& ec) {
-        ec = assign(from, options).code;
+        ec = assign(from, options).code();
     }
 
     /// Maps an open backing, as long as it is now. The handle is not needed afterwards.
@@ -81,7 +81,7 @@ public:
         detail::throw_if(assign(from, options), from.name());
     }
     mapping(const backing_handle& from, const mapping_options& options, std::error_code& ec) {
-        ec = assign(from, options).code;
+        ec = assign(from, options).code();
     }
 
     mapping(mapping&& other) noexcept { swap(other); }
@@ -121,9 +121,9 @@ public:
     void flush(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(sync(first_byte, n_bytes, detail::posix::sync_mode::wait), name_);
     }
-    void flush(std::error_code& ec) { ec = sync(0, size_, detail::posix::sync_mode::wait).code; }
+    void flush(std::error_code& ec) { ec = sync(0, size_, detail::posix::sync_mode::wait).code(); }
     void flush(std::size_t first_byte, std::size_t n_bytes, std::error_code& ec) {
-        ec = sync(first_byte, n_bytes, detail::posix::sync_mode::wait).code;
+        ec = sync(first_byte, n_bytes, detail::posix::sync_mode::wait).code();
     }
 
     /// The same without waiting. Since Linux 2.6.19 this starts nothing: dirty pages are written in
@@ -224,7 +224,7 @@ public:
         const auto failed = release();
         detail::throw_if(failed, name_);
     }
-    void close(std::error_code& ec) noexcept { ec = release().code; }
+    void close(std::error_code& ec) noexcept { ec = release().code(); }
 
     void swap(mapping& other) noexcept {
         std::swap(name_, other.name_);

@@ -29,6 +29,15 @@ struct core {
         return backing_handle::open_or_create(from, to);
     }
 
+    /// Opens for reading, without a name or facts: `complete` adds both.
+    static failure open_bare(const backing& from, backing_handle& to) {
+        return backing_handle::attach(from, access::read_only, posix::disposition::open, to);
+    }
+    static failure complete(backing_handle& what, const backing& from) {
+        what.name_ = from.name_;
+        return what.examine();
+    }
+
     static const posix::facts& facts(const backing_handle& of) noexcept { return of.facts_; }
     static const posix::facts& facts(const mapping& of) noexcept { return of.facts_; }
 
@@ -41,14 +50,11 @@ struct core {
         return to.map(from, from.facts_, options);
     }
 
-    /// An empty mapping that still knows its name and file: for a view that read the bytes instead.
-    static void remember(mapping& to, const backing_handle& from, access wanted) {
-        mapping made;
-        made.name_ = from.name_;
-        made.kind_ = from.kind_;
-        made.facts_ = from.facts_;
-        made.access_ = wanted;
-        to.swap(made);
+    /// Lets an empty mapping know its name: for a view that read the bytes instead.
+    static void remember(mapping& to, const backing& from) {
+        to.name_ = from.name_;
+        to.kind_ = from.kind_;
+        to.access_ = access::read_only;
     }
 
     /// The backing behind a mapping, where its name is enough to find it again.

@@ -36,7 +36,7 @@ inline constexpr int seal_future_write = 0x0010;
 inline constexpr auto hugetlbfs_magic = 0x958458f6;
 
 inline failure failed(const char* call, int error = errno) noexcept {
-    return {std::error_code(error, std::system_category()), call};
+    return {error, &std::system_category(), call};
 }
 
 /// Reports -1 as `call` having failed with errno.
@@ -68,6 +68,14 @@ struct facts {
     }
 };
 
+/// Where the file ends: cheaper than fstat(2).
+inline failure seek_end(int fd, std::uint64_t& end) noexcept {
+    const auto at = ::lseek(fd, 0, SEEK_END);
+    if (at == -1) return failed("lseek");
+    end = static_cast<std::uint64_t>(at);
+    return {};
+}
+
 /// Fills `found`, and refuses what cannot be mapped: directories with EISDIR, FIFOs and such with
 /// `not_mappable`.
 inline failure examine(int fd, facts& found) noexcept {
@@ -81,9 +89,7 @@ inline failure examine(int fd, facts& found) noexcept {
     found.size_bytes = static_cast<std::uint64_t>(status.st_size);
     found.page_bytes = page_size();
     if (S_ISBLK(status.st_mode)) { // fstat says 0 of these
-        const auto end = ::lseek(fd, 0, SEEK_END);
-        if (end == -1) return failed("lseek");
-        found.size_bytes = static_cast<std::uint64_t>(end);
+        if (auto f = seek_end(fd, found.size_bytes); f.failed()) return f;
     } else if (static_cast<std::size_t>(status.st_blksize) > page_size()) {
         struct ::statfs system; // NOLINT(cppcoreguidelines-pro-type-member-init)
         if (auto f = check("fstatfs", retry([&] { return ::fstatfs(fd, &system); })); f.failed())
@@ -120,7 +126,8 @@ inline failure open_file(const char* path, access wanted, disposition how, unsig
     const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
                       (how == disposition::create ? O_CREAT | O_EXCL : 0);
     fd = retry([&] { return ::open(path, flags, static_cast<::mode_t>(permissions)); });
-    return check("open", fd);
+    // ENXIO: a socket, or a FIFO without a reader.
+    return fd == -1 && errno == ENXIO ? refuse(errc::not_mappable, "open") : check("open", fd);
 }
 
 inline failure open_shared_memory(const char* name, access wanted, disposition how,
@@ -208,18 +215,21 @@ inline failure allocate(int fd, std::uint64_t first_byte, std::uint64_t n_bytes)
                  }));
 }
 
-/// Reads until `n_bytes` are there or the file ends; one call when nothing interferes.
-inline failure read_at(int fd, std::uint64_t offset, void* to, std::size_t n_bytes,
+/// One read: as many bytes as the kernel gives at once.
+inline failure read_some(int fd, std::uint64_t offset, void* to, std::size_t n_bytes,
+                         std::size_t& done) noexcept {
+    const auto got = retry([&] { return ::pread(fd, to, n_bytes, static_cast<::off_t>(offset)); });
+    done = got == -1 ? 0 : static_cast<std::size_t>(got);
+    return got == -1 ? failed("pread") : failure{};
+}
+
+/// Reads until `n_bytes` are there or the file ends.
+inline failure read_at(int fd, std::uint64_t offset, std::byte* to, std::size_t n_bytes,
                        std::size_t& done) noexcept {
     done = 0;
-    while (done < n_bytes) {
-        const auto got = retry([&] {
-            return ::pread(fd, static_cast<char*>(to) + done, n_bytes - done,
-                           static_cast<::off_t>(offset + done));
-        });
-        if (got == -1) return failed("pread");
-        if (got == 0) break;
-        done += static_cast<std::size_t>(got);
+    for (std::size_t got = 1; got != 0 && done < n_bytes; done += got) {
+        if (auto f = read_some(fd, offset + done, to + done, n_bytes - done, got); f.failed())
+            return f;
     }
     return {};
 }
@@ -365,7 +375,7 @@ inline failure probe(std::byte* at, bool& readable) noexcept {
     auto* const page = at - reinterpret_cast<std::uintptr_t>(at) % page_size();
     const auto populated = advise(page, page_size(), advice::populate_read);
     readable = !populated.failed();
-    if (readable || populated.code != std::errc::invalid_argument) return {};
+    if (readable || populated.code() != std::errc::invalid_argument) return {};
     // Before Linux 5.14: let the kernel copy the byte, which answers EFAULT where a load would
     // raise a signal.
     char byte = 0;
