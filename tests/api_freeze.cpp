@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// Programs as the documentation shows them, which must go on to compile as they stand: what is
+// changed here is an API break. Compiled with -std=c++20 -Wall -Wextra -Werror and the include
+// directory alone, and run in an empty directory.
+
+#include <mmstl.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <ranges>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace {
+
+void must(bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "not so: %s\n", what);
+    std::exit(1); // NOLINT(concurrency-mt-unsafe)
+}
+#define MUST(condition) must(condition, #condition)
+
+void print_a_file() {
+    mmstl::mapped_span<const char> text("testfile.txt"); // const T: read only
+    for (char c : text) std::putchar(c);
+    std::string_view all(text); // converts to std::span<T>; char to string_view
+    MUST(all == "print me\n");
+    std::span<const char> as_span(text);
+    MUST(as_span.size() == all.size());
+}
+
+void sort_a_file() {
+    mmstl::mapped_span<float> a("a.f32"); // T: read and write, through to the file
+    std::ranges::sort(a);
+    a.flush();
+    MUST(std::ranges::is_sorted(a));
+}
+
+void create_a_file() {
+    auto fresh = mmstl::mapped_span<float>::create("b.f32", 1000); // a new file of 1000 elements
+    MUST(fresh.size() == 1000);
+    MUST(std::filesystem::file_size("b.f32") == 4000);
+}
+
+void write_privately() {
+    mmstl::mapped_span<float> p("a.f32",
+                                {.access = mmstl::access::copy_on_write}); // never reaches the file
+    p[0] = -1;
+    MUST((mmstl::mapped_span<const float>("a.f32")[0]) != -1);
+}
+
+void map_a_part() {
+    mmstl::mapped_span<const std::int16_t> part(
+        "dem.hgt", {.offset_bytes = 6, .count = 1201}); // offset need not be page aligned
+    MUST(part.size() == 1201);
+    MUST(part[0] == 3);
+}
+
+void share_an_int() {
+    mmstl::mapped_span<int> shared(mmstl::anonymous(),
+                                   {.count = 1}); // one int that a fork()ed child shares
+    shared[0] = 5;
+    MUST(shared.front() == 5);
+}
+
+void name_every_backing() {
+    const mmstl::backing all[] = {
+        mmstl::file("a.f32"),
+        mmstl::file(std::string("a.f32"), {.permissions = 0644}),
+        mmstl::temporary_file("."),
+        mmstl::shared_memory("/mmstl-frozen", {.permissions = 0600}),
+        mmstl::memory_file("a label"),
+        mmstl::memory_file("a label", {.pages = mmstl::pages::normal}),
+        mmstl::anonymous(),
+        mmstl::borrowed_fd(0),
+        std::filesystem::path("a.f32"),
+        std::string_view("a.f32"),
+    };
+    for (const auto& one : all) MUST(!one.name().empty());
+    mmstl::mapped_span<const float> by_path(std::filesystem::path("a.f32"));
+    mmstl::mapped_span<const float> by_string(std::string("a.f32"));
+    mmstl::mapped_span<const float> by_view(std::string_view("a.f32"));
+    mmstl::mapped_span<const float> by_file(mmstl::file("a.f32"));
+    MUST(by_path.size() == by_file.size() && by_string.size() == by_view.size());
+    mmstl::file("b.f32").remove();
+    MUST(!std::filesystem::exists("b.f32"));
+}
+
+void stream_a_file() {
+    mmstl::mapped_span<const char> text("testfile.txt");
+    std::size_t n = 0;
+    for (std::span<const char> part : text.chunks(4, {.behind = mmstl::behind::release}))
+        n += part.size();
+    MUST(n == text.size());
+}
+
+void fail_without_exceptions() {
+    std::error_code ec;
+    mmstl::mapped_span<const char> none("absent", ec);
+    MUST(ec == std::errc::no_such_file_or_directory);
+    MUST(none.empty());
+    auto fresh = mmstl::mapped_span<int>::open_or_create("c.i32", 3, ec);
+    MUST(!ec && fresh.created());
+    fresh.flush(ec);
+    fresh.close(ec);
+    MUST(!ec && fresh.empty());
+}
+
+void fail_with_exceptions() {
+    try {
+        mmstl::mapped_span<const char> none("absent");
+        MUST(false);
+    } catch (const mmstl::mapping_error& e) {
+        MUST(e.path() == "absent");
+        MUST(std::string_view(e.call()) == "open");
+    }
+}
+
+void tell_the_kernel() {
+    mmstl::mapped_span<const float> a("a.f32",
+                                      {.copy_below_bytes = mmstl::recommended_copy_below_bytes});
+    a.advise(mmstl::advice::sequential);
+    MUST(a.readable());
+    mmstl::mapped_span<float> b("a.f32");
+    b.flush(0, 1);
+    b.flush_async();
+    MUST(!b.refresh());
+}
+
+void map_bytes() {
+    mmstl::mapping bytes(
+        "testfile.txt", {.access = mmstl::access::read_only, .offset_bytes = 6, .length_bytes = 2});
+    MUST(static_cast<char>(bytes.data()[0]) == 'm');
+    auto handle = mmstl::file("a.f32").open(mmstl::access::read_write);
+    handle.resize(handle.size_bytes() + 4, mmstl::allocation::sparse);
+    handle.close();
+}
+
+} // namespace
+
+int main() {
+    std::ofstream("testfile.txt") << "print me\n";
+    const float numbers[] = {3, 1, 2};
+    std::ofstream("a.f32", std::ios::binary)
+        .write(reinterpret_cast<const char*>(numbers), sizeof numbers);
+    std::int16_t heights[1300];
+    std::iota(std::begin(heights), std::end(heights), std::int16_t{0});
+    std::ofstream("dem.hgt", std::ios::binary)
+        .write(reinterpret_cast<const char*>(heights), sizeof heights);
+    print_a_file();
+    sort_a_file();
+    create_a_file();
+    write_privately();
+    map_a_part();
+    share_an_int();
+    name_every_backing();
+    stream_a_file();
+    fail_without_exceptions();
+    fail_with_exceptions();
+    tell_the_kernel();
+    map_bytes();
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+#
+# Checks one refusal: the program must not compile, the diagnostic must have the words of its `//
+# expect:` lines, and with EXPECT_OK defined it must compile, so that it fails for that reason and
+# no other.
+#
+#     compile_fail.py program.cpp compiler [arguments…]
+
+import re
+import subprocess
+import sys
+
+program, *compiler = sys.argv[1:]
+
+
+def compile_it(*more):
+    command = [*compiler, "-fsyntax-only", *more, program]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+with open(program, encoding="utf-8") as source:
+    words = re.findall(r"^// expect: (.+)$", source.read(), re.MULTILINE)
+if not words:
+    sys.exit(f"{program}: no `// expect:` line")
+
+control = compile_it("-DEXPECT_OK")
+if control.returncode != 0:
+    sys.exit(f"{program}: does not compile with EXPECT_OK:\n{control.stderr}")
+refused = compile_it()
+if refused.returncode == 0:
+    sys.exit(f"{program}: compiles, and should not")
+missing = [w for w in words if not re.search(w, refused.stderr)]
+if missing:
+    sys.exit(f"{program}: the diagnostic lacks {missing}:\n{refused.stderr}")
