@@ -10,7 +10,8 @@
 
 namespace bench::peers {
 
-/// Adds a scan through `boost::iostreams::mapped_file_source`, with the bytes and iterations of `like`.
+/// Adds a scan through `boost::iostreams::mapped_file_source`, with the bytes and iterations of
+/// `like`.
 void add_boost_scan(workload& to, const cached_file& file, const arm& like);
 
 } // namespace bench::peers

@@ -11,9 +11,9 @@
 
 namespace bench {
 
-/// How the pages of a file are in the cache. The way they came there matters as much as whether they
-/// are there: the kernel's readahead makes large folios, which a mapping takes in with one fault each,
-/// small writes make small folios, which cost a mapping many times the faults.
+/// How the pages of a file are in the cache. The way they came there matters as much as whether
+/// they are there: the kernel's readahead makes large folios, which a mapping takes in with one
+/// fault each, small writes make small folios, which cost a mapping many times the faults.
 enum class cache_state {
     unknown,
     read_ahead,   ///< Warm: evicted, then read through once with read().

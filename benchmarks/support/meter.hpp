@@ -12,8 +12,8 @@
 
 namespace bench {
 
-/// The harness starts and stops it around the whole life of an arm, from open to close. An arm whose
-/// question begins later (reads after the first touch) calls `restart()` there.
+/// The harness starts and stops it around the whole life of an arm, from open to close. An arm
+/// whose question begins later (reads after the first touch) calls `restart()` there.
 class meter {
 public:
     enum class mode { timing, tracing };

@@ -27,7 +27,8 @@ void progress::update(double fraction) {
     if (now - last_ < pause) return;
     last_ = now;
 
-    // The guesses are only trusted for the proportions between workloads: the pace is this machine's.
+    // The guesses are only trusted for the proportions between workloads: the pace is this
+    // machine's.
     const double expected_done = expected_done_ + fraction * expected_here_;
     const double elapsed = std::chrono::duration<double>(now - start_).count();
     const double pace = expected_done > 0.05 * expected_total_ ? elapsed / expected_done : 1;

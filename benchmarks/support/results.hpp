@@ -68,8 +68,8 @@ public:
         return nullptr;
     }
 
-    /// Chooses the baselines, and returns a complaint for each arm whose checksum is not that of the
-    /// first of its group: such arms did not do the same work, so nothing is compared.
+    /// Chooses the baselines, and returns a complaint for each arm whose checksum is not that of
+    /// the first of its group: such arms did not do the same work, so nothing is compared.
     [[nodiscard]] std::vector<std::string> compare();
 
     bool cache_verified = true;

@@ -38,7 +38,8 @@ void repeat(benchmark::State& state, const workload& of, result& row) {
     state.counters["major_faults"] = Counter(major_faults, Counter::kAvgIterations);
 }
 
-/// Keeps the repetitions that Google Benchmark reports. The table needs all arms, so it comes later.
+/// Keeps the repetitions that Google Benchmark reports. The table needs all arms, so it comes
+/// later.
 class collector : public benchmark::BenchmarkReporter {
 public:
     explicit collector(results& into) : into_(into) {}

@@ -15,10 +15,10 @@ namespace bench {
 
 /// Runs `suite` on a new directory inside `parent_directory` and returns its exit status.
 ///
-/// The suite runs in a child process. The parent only waits, passes SIGINT, SIGTERM and SIGHUP on and
-/// removes the directory: no handler has to tidy up in the middle of a measurement, and a crash leaves
-/// nothing behind either. A thread could wait as well, but then each read() of the process would pay
-/// for a shared table of descriptors.
+/// The suite runs in a child process. The parent only waits, passes SIGINT, SIGTERM and SIGHUP on
+/// and removes the directory: no handler has to tidy up in the middle of a measurement, and a crash
+/// leaves nothing behind either. A thread could wait as well, but then each read() of the process
+/// would pay for a shared table of descriptors.
 int run_in_scratch_directory(const std::string& parent_directory,
                              const std::function<int(const std::string&)>& suite);
 
