@@ -88,15 +88,20 @@ public:
 
         void drop_behind() noexcept {
             if (options_.behind == behind::keep) return;
-            // Whole pages alone: the chunk that follows may share the last one.
-            std::byte* const last = page_of(first_ * sizeof(T));
+            const std::size_t done = first_ * sizeof(T);
             std::byte* const first = page_of(dropped_);
+            std::byte* last = page_of(done); // the chunk that follows may share that page
+            if (options_.behind == behind::evict && done != all_.size_bytes()) {
+                // The kernel reclaims folios as a whole: wait until a block of the largest is done.
+                constexpr std::size_t largest_folio = std::size_t{2} << 20;
+                last -= reinterpret_cast<std::uintptr_t>(last) % largest_folio;
+            }
             if (last <= first) return;
             const auto length = static_cast<std::size_t>(last - first);
             if (options_.behind == behind::evict)
                 (void)detail::posix::advise(first, length, advice::page_out);
             (void)detail::posix::advise(first, length, destructive_advice::dont_need);
-            dropped_ = first_ * sizeof(T);
+            dropped_ += static_cast<std::size_t>(last - page_of(dropped_));
         }
 
         /// The page that holds a byte of the array.
