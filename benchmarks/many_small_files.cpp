@@ -142,7 +142,7 @@ std::vector<std::string> conclude(const results& of) {
     // Memory for a copy is only worth it where the copy saves a fifth or more.
     const auto against_copy = crossover(of, copied, mapped, 1.25);
     std::vector<std::string> lines = {describe_crossover(by_read, mapped, against_read)};
-    if (!against_copy) return lines;
+    if (!against_copy || *against_copy == 0) return lines;
     const std::size_t recommended = std::bit_floor(*against_copy);
     lines.push_back(
         fmt::format("a copy saves a fifth or more below {}; recommended on this machine: "

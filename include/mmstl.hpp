@@ -2,11 +2,10 @@
 //
 // mmstl: the C++ standard library's containers on mapped memory. This is the one header to include.
 //
-//     mmstl::mapped_span<const char> text("testfile.txt");       // a file as an array, read only
-//     mmstl::mapped_span<float> a("a.f32");                      // read and write, through to the
-//     file auto b = mmstl::mapped_span<float>::create("b.f32", 1000); // a new file of 1000
-//     elements mmstl::mapped_span<int> s(mmstl::anonymous(), {.count = 1}); // shared with fork()ed
-//     children
+//     mmstl::mapped_span<const char> text("testfile.txt");          // a file as an array, read only
+//     mmstl::mapped_span<float> a("a.f32");                         // read and write, to the file
+//     auto b = mmstl::mapped_span<float>::create("b.f32", 1000);    // a new file of 1000 elements
+//     mmstl::mapped_span<int> s(mmstl::anonymous(), {.count = 1});  // shared with fork()ed children
 
 #ifndef MMSTL_HPP
 #define MMSTL_HPP

@@ -12,6 +12,7 @@
 #include <mmstl/backing.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -743,4 +744,22 @@ TEST_CASE(
         CHECK(error_of([&] { (void)mmstl::temporary_file(directory.path()).open(); }) ==
               says(EIO, std::string(name), directory.path()));
     }
+}
+
+// ---- what went wrong once ----
+
+TEST_CASE("a file under a lease is waited for, not refused") {
+    const temporary_directory directory;
+    write_file(directory / "x", "abc");
+    child holder([&] {
+        const int fd = ::open((directory / "x").c_str(), O_RDWR | O_CLOEXEC);
+        if (fd == -1 || ::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) ::_exit(77);
+        ::signal(SIGIO, SIG_IGN); // the kernel asks for it back
+        ::usleep(300'000);
+        return 0;
+    });
+    ::usleep(100'000);
+    const auto handle = backing(directory / "x").open();
+    CHECK(handle.size_bytes() == 3);
+    if (holder.wait().exit_code == 77) skip_loudly("no leases here");
 }

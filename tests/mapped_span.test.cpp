@@ -2,6 +2,7 @@
 //
 // mapped_span.hpp: a file as an array.
 
+#include "support/allocation.hpp"
 #include "support/catch.hpp"
 #include "support/checks.hpp"
 #include "support/fault.hpp"
@@ -23,16 +24,19 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <ranges>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -768,8 +772,9 @@ TEST_CASE("flush gives the kernel the pages of the range, and reports its errno"
         const auto& record = watching.records()[0];
         CHECK(record.arguments[0] % page_size() == 0);
         CHECK(record.arguments[0] <= reinterpret_cast<std::uintptr_t>(&span[2000]));
+        const auto end = reinterpret_cast<std::uintptr_t>(&span[2010]);
         CHECK(record.arguments[0] + record.arguments[1] ==
-              reinterpret_cast<std::uintptr_t>(&span[2010]));
+              (end + page_size() - 1) / page_size() * page_size());
     }
     const fault::fail armed(fault::call::msync, 1, EIO);
     CHECK(error_of([&] { span.flush(); }) == says(EIO, "msync", file.path));
@@ -1065,4 +1070,127 @@ TEST_CASE("every operation on a span fails with the call that failed") {
     CHECK(fault::require_every_failure_is_reported(
               all, EIO, {fault::call::close, fault::call::munmap}) >= 12);
     fault::require_every_interruption_is_survived(all);
+}
+
+// ---- what went wrong once ----
+
+TEST_CASE("copying a borrowed file leaves its descriptor where it was") {
+    const temporary_directory directory;
+    write_file(directory / "x", std::string(5000, 'x'));
+    const int fd = ::open((directory / "x").c_str(), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd != -1);
+    REQUIRE(::lseek(fd, 7, SEEK_SET) == 7);
+    const mapped_span<const char> span(mmstl::borrowed_fd(fd), {.copy_below_bytes = 8192});
+    CHECK(span.is_copy());
+    CHECK(span.size() == 5000);
+    CHECK(::lseek(fd, 0, SEEK_CUR) == 7);
+    ::close(fd);
+}
+
+TEST_CASE("a copy is of what stands there when it is refreshed, also of another file") {
+    const temporary_directory directory;
+    write_file(directory / "x", "abc");
+    write_file(directory / "y", "defg");
+    mapped_span<const char> span(directory / "x", {.copy_below_bytes = 8192});
+    std::filesystem::rename(directory / "y", directory / "x");
+    CHECK(span.refresh());
+    CHECK(std::string_view(span) == "defg");
+}
+
+TEST_CASE("refresh does not drop the changes of a copy-on-write span") {
+    const temporary_directory directory;
+    write_file(directory / "x", "abc");
+    mapped_span<char> span(directory / "x", {.access = mmstl::access::copy_on_write});
+    span[0] = 'Z';
+    CHECK_FALSE(span.refresh());
+    write_file(directory / "more", "defg");
+    std::filesystem::resize_file(directory / "x", 4);
+    CHECK(error_of([&] { span.refresh(); }) ==
+          says(errc::wrong_access, "refresh", directory / "x"));
+    CHECK(span[0] == 'Z');
+    CHECK(span.size() == 3);
+}
+
+TEST_CASE("a closed span cannot be refreshed, however it was opened") {
+    const temporary_directory directory;
+    write_file(directory / "x", "abc");
+    for (const span_options& options : {span_options{}, span_options{.count = 2}}) {
+        mapped_span<const char> span(directory / "x", options);
+        span.close();
+        CHECK(error_of([&] { span.refresh(); }).code == errc::no_name);
+        CHECK(error_of([&] { span.refresh(directory / "x"); }).code == errc::no_name);
+        CHECK(span.empty());
+    }
+}
+
+TEST_CASE("create takes its own count, not that of the options") {
+    const temporary_directory directory;
+    const auto span = mapped_span<int>::create(directory / "x", 10, {.count = 3});
+    CHECK(span.size() == 10);
+    CHECK(mapped_span<int>::open_or_create(directory / "x", 5, {.count = 3}).size() == 3);
+    CHECK(mapped_span<int>::open_or_create(directory / "y", 5, {.count = 3}).size() == 5);
+}
+
+TEST_CASE("a range whose end does not fit says so, and not a small number") {
+    const mapped_span<int> span(mmstl::anonymous(), {.count = 4});
+    try {
+        span.advise(advice::normal, 1, SIZE_MAX);
+        FAIL("no error");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.code() == errc::past_the_end);
+        CHECK(e.asked_bytes() == SIZE_MAX);
+        CHECK(e.available_bytes() == 16);
+    }
+}
+
+TEST_CASE("a file whose system gives less than it says is not taken for shortened") {
+    // sysfs says that each file is a page long, and does not map them.
+    const std::string path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    if (!std::filesystem::exists(path)) return skip_loudly("no sysfs here");
+    CHECK(error_of([&] { mapped_span<const char>(path, {.copy_below_bytes = 8192}); }) ==
+          says(ENODEV, "mmap", path));
+}
+
+TEST_CASE("when memory runs out while a file is created, nothing is left behind") {
+    const temporary_directory directory;
+    // A name too long for a string without an allocation, so that several have to succeed.
+    const std::string path = directory / std::string(100, 'x');
+    for (long nth = 1; nth < 20; ++nth) {
+        const leak_check guard;
+        const bool done = [&] {
+            const failing_allocation armed(nth);
+            try {
+                (void)mapped_span<int>::create(path, 10);
+            } catch (const std::bad_alloc&) {
+                return false;
+            }
+            return true;
+        }();
+        CHECK(std::filesystem::exists(path) == done);
+        if (done) return;
+    }
+    FAIL("it never succeeded");
+}
+
+TEST_CASE("const members of one span are safe to call from several threads") {
+    const temporary_directory directory;
+    {
+        auto fresh = mapped_span<std::uint64_t>::create(directory / "x", 1 << 18);
+        std::iota(fresh.begin(), fresh.end(), std::uint64_t{0});
+    }
+    const mapped_span<const std::uint64_t> span(directory / "x");
+    const std::uint64_t n = span.size();
+    std::vector<std::uint64_t> sums(4);
+    std::vector<std::thread> threads;
+    for (std::uint64_t& sum : sums) {
+        threads.emplace_back([&] {
+            for (auto part : span.chunks(10'000, {.behind = mmstl::behind::release}))
+                sum = std::accumulate(part.begin(), part.end(), sum);
+            span.advise(advice::random);
+            (void)span.resident();
+            if (!span.readable() || span.front() != 0 || span.back() != n - 1) sum = 0;
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const std::uint64_t sum : sums) CHECK(sum == n * (n - 1) / 2);
 }

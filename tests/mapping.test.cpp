@@ -464,7 +464,8 @@ TEST_CASE("flush writes any range: the kernel gets whole pages") {
                 std::pair(watching.records()[0].arguments[0], watching.records()[0].arguments[1]);
             CHECK(at % page == 0);
             CHECK(at <= reinterpret_cast<std::uintptr_t>(map.data()) + first);
-            CHECK(at + length == reinterpret_cast<std::uintptr_t>(map.data()) + first + n);
+            const auto end = reinterpret_cast<std::uintptr_t>(map.data()) + first + n;
+            CHECK(at + length == (end + page - 1) / page * page);
             CHECK(watching.records()[0].arguments[2] == MS_SYNC);
         }
     }
@@ -907,4 +908,48 @@ TEST_CASE("without a free descriptor, mapping reports EMFILE") {
         expect(::setrlimit(RLIMIT_NOFILE, &none) == 0);
         expect(error_of([&] { const mapping map(file.path); }) == says(EMFILE, "open", file.path));
     });
+}
+
+// ---- what went wrong once ----
+
+TEST_CASE("a range is resident only if each of its pages is") {
+    const auto page = page_size();
+    const patterned_file file(4 * page);
+    const mapping map(file.path);
+    map.prefetch();
+    REQUIRE(map.resident());
+    CHECK(map.resident(page - 1, 2));
+    const mapping reserved(file.path, {.reserve_bytes = 8 * page});
+    CHECK(reserved.resident(4 * page - 1, 1));
+    CHECK_FALSE(reserved.resident(4 * page - 1, 2)); // past the end nothing is
+}
+
+TEST_CASE("protect does not make a shared mapping executable, which is private") {
+    const patterned_file file(10);
+    mapping map(file.path);
+    CHECK(error_of([&] { map.protect(mmstl::access::execute); }) ==
+          says(errc::wrong_access, "mprotect", file.path));
+    mapping own(file.path, {.access = mmstl::access::copy_on_write});
+    own.protect(mmstl::access::execute);
+}
+
+TEST_CASE("a null address is nobody's") {
+    const patterned_file file(10);
+    for (const auto where : {placement::exact, placement::hint}) {
+        CHECK(error_of([&] { mapping(file.path, {.placement = where}); }) ==
+              says(EINVAL, "mmap", file.path));
+    }
+}
+
+TEST_CASE("a memory file that is sealed against writing can be read") {
+    auto handle = mmstl::memory_file("sealed").create();
+    handle.resize(100);
+    handle.add_seals(mmstl::seal::write | mmstl::seal::shrink);
+    std::error_code ec;
+    const mapping map(handle, {}, ec);
+    if (ec == std::errc::operation_not_permitted) // before Linux 6.7
+        return skip_loudly("this kernel does not map it shared through a writable descriptor");
+    CHECK(map.size_bytes() == 100);
+    CHECK(error_of([&] { mapping(handle, {.access = mmstl::access::read_write}); }).code ==
+          std::errc::operation_not_permitted);
 }

@@ -49,10 +49,12 @@ struct memory_options {
 ///
 /// Source: fcntl(2), F_ADD_SEALS.
 enum class seal : unsigned {
-    seals = 0x1,         ///< adding seals
-    shrink = 0x2,        ///< shrinking: who maps it will never meet SIGBUS
-    grow = 0x4,          ///< growing
-    write = 0x8,         ///< writing: refused with EBUSY while writable mappings exist
+    seals = 0x1,  ///< adding seals
+    shrink = 0x2, ///< shrinking: who maps it will never meet SIGBUS
+    grow = 0x4,   ///< growing
+    /// Writing: refused with EBUSY while writable mappings exist. Before Linux 6.7 such a file is then
+    /// mapped only through a descriptor that is open for reading alone, or copy-on-write.
+    write = 0x8,
     future_write = 0x10, ///< writing but through the mappings that exist (Linux 5.1)
 };
 constexpr seal operator|(seal a, seal b) noexcept {
@@ -120,8 +122,7 @@ public:
     void remove() const;
     void remove(std::error_code& ec) const noexcept;
 
-    /// The path or name; for what has none a word that says so ("anonymous", "memory_file label",
-    /// "fd 3").
+    /// The path, name or label; of a temporary file its directory; "anonymous"; "fd 3".
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
     /// Whether another process can open it by its name.
@@ -459,7 +460,9 @@ inline detail::failure backing_handle::grow_to(std::uint64_t size_bytes, allocat
 inline detail::failure backing_handle::resize_to(std::uint64_t size_bytes,
                                                  allocation how) noexcept {
     if (auto f = examine(); f.failed()) return f;
-    if (facts_.page_bytes > detail::posix::page_size()) // hugetlbfs takes whole pages only
+    // hugetlbfs takes whole pages only; what is too large to be rounded is refused below.
+    if (facts_.page_bytes > detail::posix::page_size() &&
+        size_bytes <= SIZE_MAX - facts_.page_bytes)
         size_bytes = (size_bytes + facts_.page_bytes - 1) / facts_.page_bytes * facts_.page_bytes;
     if (size_bytes == facts_.size_bytes) return {};
     if (size_bytes > facts_.size_bytes) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace mmstl::inline v1 {
 
@@ -25,7 +26,6 @@ enum class errc {
     wrong_access,  ///< this access does not go with this element type, backing or mapping
     no_name,       ///< the operation needs a backing with a name
     replaced,      ///< the name stands for another file by now
-    truncated,     ///< the file was shortened while it was being read
     bad_name,      ///< a name with a NUL byte inside
 };
 
@@ -124,7 +124,6 @@ public:
             return "the access does not fit the element type, the backing or the mapping";
         case errc::no_name: return "the backing has no name";
         case errc::replaced: return "the name stands for another file by now";
-        case errc::truncated: return "the file was shortened while it was being read";
         case errc::bad_name: return "the name has a NUL byte inside";
         }
         return "unknown error";
@@ -137,8 +136,7 @@ public:
         case errc::size_overflow: return std::errc::value_too_large;
         case errc::wrong_access: return std::errc::permission_denied;
         case errc::no_name: return std::errc::operation_not_supported;
-        case errc::past_the_end:
-        case errc::truncated: return std::errc::result_out_of_range;
+        case errc::past_the_end: return std::errc::result_out_of_range;
         default: return std::errc::invalid_argument;
         }
     }

@@ -15,14 +15,16 @@
 #include <mmstl/mapping.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <iterator>
-#include <memory>
-#include <new>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -38,6 +40,10 @@ template <class T, std::size_t N> inline constexpr bool holds_address<std::span<
 template <class Char, class Traits>
 inline constexpr bool holds_address<std::basic_string_view<Char, Traits>> = true;
 template <class T> inline constexpr bool holds_address<std::reference_wrapper<T>> = true;
+template <class T> inline constexpr bool holds_address<std::initializer_list<T>> = true;
+template <class T> inline constexpr bool holds_address<std::optional<T>> = holds_address<T>;
+template <class T, class U>
+inline constexpr bool holds_address<std::pair<T, U>> = holds_address<T> || holds_address<U>;
 template <class T, std::size_t N>
 inline constexpr bool holds_address<T[N]> = holds_address<T>; // NOLINT
 template <class T, std::size_t N>
@@ -136,8 +142,12 @@ public:
     }
     mapped_span(const backing& from, std::error_code& ec) : mapped_span(from, span_options{}, ec) {}
 
+    /// A span of characters would convert to a path: the file that its contents name is not meant.
+    template <class U>
+    explicit mapped_span(const mapped_span<U>&, const span_options& = {}) = delete;
+
     /// Makes a new backing of `n` zero elements (after `offset_bytes` zero bytes), with blocks
-    /// allocated by default.
+    /// allocated by default. The count in the options says nothing here.
     ///
     /// Throws: as the constructor; EEXIST when there is one by that name, which stays as it is;
     ///         ENOSPC, EDQUOT, EFBIG. On failure nothing is left behind.
@@ -237,10 +247,9 @@ public:
     /// reads ahead of the caller and, if asked, drops what is behind. About 1 MiB a chunk is a good
     /// size.
     ///
-    ///     for (std::span<const char> part : text.chunks(1 << 20, {.behind =
-    ///     mmstl::behind::release})) count(part);
+    ///     for (std::span<const char> part : text.chunks(1 << 20)) count(part);
     ///
-    /// Requires: `n > 0`. The span outlives the range and is not moved from.
+    /// Requires: `n > 0`. The elements outlive the range.
     /// Throws:   `wrong_access` when something is to be dropped from a copy-on-write span: its
     ///           changes would be lost.
     [[nodiscard]] chunk_range<T> chunks(size_type n, const chunk_options& options = {}) {
@@ -317,10 +326,12 @@ public:
     /// the length has changed.
     ///
     /// Without an argument the file is found by its name; a span of something without a name needs
-    /// the backing again. A span that was copied is copied anew, and answers true.
+    /// the backing again. A span that was copied is copied anew, of whatever stands there now, and
+    /// answers true.
     /// Validity: pointers and iterators are invalidated when it returns true, and only then.
-    /// Throws:   as the constructor; `replaced` when the name stands for another file by now,
-    ///           `no_name`. The span is then as before.
+    /// Throws:   as the constructor; `replaced` when the name stands for another file by now;
+    ///           `wrong_access` when the length has changed under a copy-on-write span, whose changes
+    ///           would be lost; `no_name`, also after `close()`. The span is then as before.
     bool refresh() {
         backing same = anonymous();
         detail::throw_if(detail::core::backing_of(map_, same), name());
@@ -373,7 +384,10 @@ private:
     }
     detail::failure check_range(const char* asking, size_type first, size_type n) const noexcept {
         if (first <= size_ && n <= size_ - first) return {};
-        return detail::refuse(errc::past_the_end, asking, (first + n) * sizeof(T), size_bytes());
+        constexpr std::size_t most = SIZE_MAX / sizeof(T);
+        const bool wraps = first > most || n > most - first;
+        const std::size_t end = wraps ? SIZE_MAX : (first + n) * sizeof(T);
+        return detail::refuse(errc::past_the_end, asking, end, size_bytes());
     }
     static detail::failure check_length(std::uint64_t n_bytes) noexcept {
         if (n_bytes % sizeof(T) == 0) return {};
@@ -415,8 +429,8 @@ private:
     static detail::failure make_room(backing_handle& fresh, const span_options& options,
                                      std::optional<size_type> count);
     detail::failure map(const backing_handle& from, const span_options& options,
-                        mmstl::access wanted);
-    detail::failure copy(const backing& from, int fd, const span_options& options);
+                        mmstl::access wanted, std::optional<size_type> count);
+    detail::failure copy(const backing& from, backing_handle& opened, const span_options& options);
     detail::failure follow(const backing& same, bool& changed);
 
     detail::failure release() noexcept {
@@ -453,19 +467,20 @@ detail::failure mapped_span<T>::assign(const backing& from, const span_options& 
     backing_handle opened;
     if (wanted == mmstl::access::read_only && options.copy_below_bytes != 0 && !from.is_fresh()) {
         if (auto f = detail::core::open_bare(from, opened); f.failed()) return f;
-        if (auto f = copy(from, opened.native_handle(), options); f.failed() || is_copy()) return f;
+        if (auto f = copy(from, opened, options); f.failed() || is_copy()) return f;
         if (auto f = detail::core::complete(opened, from); f.failed()) return f;
     } else if (auto f = detail::core::open(from, wanted, how, opened); f.failed()) {
         return f;
     }
+    detail::creation made(from, opened);
+    auto count = options.count;
     if (opened.created()) {
-        if (auto f =
-                make_room(opened, options, count_if_created ? count_if_created : options.count);
-            f.failed())
-            return detail::undo(f, from, opened);
+        if (count_if_created) count = count_if_created;
+        if (auto f = make_room(opened, options, count); f.failed()) return f;
     }
-    if (auto f = map(opened, options, wanted); f.failed()) return detail::undo(f, from, opened);
+    if (auto f = map(opened, options, wanted, count); f.failed()) return f;
     created_ = opened.created();
+    made.keep();
     return {};
 }
 
@@ -481,18 +496,18 @@ detail::failure mapped_span<T>::make_room(backing_handle& fresh, const span_opti
 
 template <mappable T>
 detail::failure mapped_span<T>::map(const backing_handle& from, const span_options& options,
-                                    mmstl::access wanted) {
+                                    mmstl::access wanted, std::optional<size_type> count) {
     const std::uint64_t available = detail::core::facts(from).size_bytes;
     const std::uint64_t offset = options.offset_bytes;
     if (offset > available) return detail::refuse(errc::past_the_end, call, offset, available);
     std::uint64_t n_bytes = available - offset;
-    if (options.count) {
-        if (*options.count > (UINT64_MAX - offset) / sizeof(T))
+    if (count) {
+        if (*count > (UINT64_MAX - offset) / sizeof(T))
             return detail::refuse(errc::size_overflow, call, UINT64_MAX, available);
-        if (std::uint64_t{*options.count} * sizeof(T) > n_bytes)
+        if (std::uint64_t{*count} * sizeof(T) > n_bytes)
             return detail::refuse(errc::past_the_end, call,
-                                  offset + std::uint64_t{*options.count} * sizeof(T), available);
-        n_bytes = std::uint64_t{*options.count} * sizeof(T);
+                                  offset + std::uint64_t{*count} * sizeof(T), available);
+        n_bytes = std::uint64_t{*count} * sizeof(T);
     } else if (auto f = check_length(n_bytes); f.failed()) {
         return f;
     }
@@ -515,9 +530,14 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
 }
 
 template <mappable T>
-detail::failure mapped_span<T>::copy(const backing& from, int fd, const span_options& options) {
+detail::failure mapped_span<T>::copy(const backing& from, backing_handle& opened,
+                                     const span_options& options) {
     detail::small_file::request wanted;
-    wanted.fd = fd;
+    if (!from.has_name()) { // borrowed: its position is not ours to move
+        if (auto f = detail::core::complete(opened, from); f.failed()) return f;
+        wanted.end = detail::core::facts(opened).size_bytes;
+    }
+    wanted.fd = opened.native_handle();
     wanted.offset = options.offset_bytes;
     wanted.below_bytes = options.copy_below_bytes;
     wanted.alignment = alignof(T);
@@ -537,25 +557,24 @@ detail::failure mapped_span<T>::copy(const backing& from, int fd, const span_opt
 }
 
 template <mappable T> detail::failure mapped_span<T>::follow(const backing& same, bool& changed) {
-    if (is_copy()) {
-        mapped_span made;
-        if (auto f = made.assign(same, options_, detail::opening::open); f.failed()) return f;
-        swap(made);
-        changed = true;
-        return {};
-    }
-    backing_handle opened;
-    if (auto f = detail::core::open(same, access(), detail::opening::open, opened); f.failed())
-        return f;
-    if (!detail::core::facts(opened).same_file(detail::core::facts(map_)))
-        return detail::refuse(errc::replaced, "refresh");
-    const std::uint64_t available = detail::core::facts(opened).size_bytes;
-    const bool same_end = options_.count ? options_.offset_bytes + size_bytes() <= available
-                                         : options_.offset_bytes + size_bytes() == available;
-    if (same_end) return {};
     mapped_span made;
+    if (is_copy()) {
+        if (auto f = made.assign(same, options_, detail::opening::open); f.failed()) return f;
+    } else {
+        const detail::posix::facts& known = detail::core::facts(map_);
+        if (known.inode == 0) return detail::refuse(errc::no_name, "refresh"); // closed
+        backing_handle opened;
+        if (auto f = detail::core::open(same, access(), detail::opening::open, opened); f.failed())
+            return f;
+        const detail::posix::facts& found = detail::core::facts(opened);
+        if (!found.same_file(known)) return detail::refuse(errc::replaced, "refresh");
+        const std::uint64_t end = options_.offset_bytes + size_bytes();
+        if (options_.count ? end <= found.size_bytes : end == found.size_bytes) return {};
+        if (access() == mmstl::access::copy_on_write)
+            return detail::refuse(errc::wrong_access, "refresh");
+        if (auto f = made.map(opened, options_, access(), options_.count); f.failed()) return f;
+    }
     made.created_ = created_;
-    if (auto f = made.map(opened, options_, access()); f.failed()) return f;
     swap(made);
     changed = true;
     return {};

@@ -7,7 +7,6 @@
 
 #include <mmstl/access.hpp>
 #include <mmstl/backing.hpp>
-#include <mmstl/detail/assert.hpp>
 #include <mmstl/detail/posix.hpp>
 #include <mmstl/error.hpp>
 
@@ -35,7 +34,8 @@ struct mapping_options {
     mmstl::pages pages = mmstl::pages::normal;
     /// Of a backing that is made here.
     mmstl::allocation allocation = mmstl::allocation::automatic;
-    /// Fault all pages in, for reading, before returning.
+    /// Fault all pages in, for reading, before returning: EINVAL before Linux 5.14, and without
+    /// access.
     bool populate = false;
 };
 
@@ -191,7 +191,8 @@ public:
     /// Whether all of the range is in memory; see `resident_bytes`.
     [[nodiscard]] bool resident() const { return resident(0, size_); }
     [[nodiscard]] bool resident(std::size_t first_byte, std::size_t n_bytes) const {
-        return resident_bytes(first_byte, n_bytes) >= n_bytes;
+        return n_bytes == 0 ||
+               resident_bytes(first_byte, n_bytes) >= whole_pages(first_byte, n_bytes);
     }
 
     /// Changes what may be done with the pages that hold the range. A shared mapping cannot become
@@ -205,12 +206,12 @@ public:
         detail::throw_if(change_protection(wanted, first_byte, n_bytes), name_);
     }
 
-    /// Whether the range can be read without a signal, at this moment: false once the backing was
-    /// shortened.
+    /// Whether the range still lies within the backing, at this moment: false once it was shortened,
+    /// and a touch may raise SIGBUS.
     ///
-    /// Asks the kernel for the last page. Where the backing has a name that still stands for it,
-    /// also for its length, to the byte; without one, a backing shortened within a page goes
-    /// unnoticed (those bytes read as zero).
+    /// Asks the kernel for the last page alone: files are shortened from their end. A file whose path
+    /// still stands for it is also asked for its length, to the byte; of anything else, what is
+    /// shortened within a page goes unnoticed (those bytes read as zero).
     [[nodiscard]] bool readable() const { return readable(0, size_); }
     [[nodiscard]] bool readable(std::size_t first_byte, std::size_t n_bytes) const {
         bool answer = false;
@@ -278,9 +279,8 @@ private:
 
     detail::failure change_protection(mmstl::access wanted, std::size_t first_byte,
                                       std::size_t n_bytes) {
-        if (wanted == mmstl::access::read_write && detail::posix::is_private(access_))
-            return detail::refuse(errc::wrong_access, "mprotect");
-        if (wanted == mmstl::access::copy_on_write && !detail::posix::is_private(access_))
+        const bool either_way = wanted == mmstl::access::none || wanted == mmstl::access::read_only;
+        if (!either_way && detail::posix::is_private(wanted) != detail::posix::is_private(access_))
             return detail::refuse(errc::wrong_access, "mprotect");
         return on_pages("mprotect", first_byte, n_bytes, [&](std::byte* first, std::size_t length) {
             return detail::posix::protect(first, length, wanted);
@@ -290,14 +290,23 @@ private:
     detail::failure check_range(const char* call, std::size_t first_byte,
                                 std::size_t n_bytes) const noexcept {
         if (first_byte <= reserved_ && n_bytes <= reserved_ - first_byte) return {};
-        return detail::refuse(errc::past_the_end, call, first_byte + n_bytes, reserved_);
+        const auto end = n_bytes > SIZE_MAX - first_byte ? SIZE_MAX : first_byte + n_bytes;
+        return detail::refuse(errc::past_the_end, call, end, reserved_);
+    }
+
+    /// The bytes of the pages that hold a range which is not empty.
+    [[nodiscard]] std::size_t whole_pages(std::size_t first_byte,
+                                          std::size_t n_bytes) const noexcept {
+        const auto page = facts_.page_bytes;
+        const std::size_t before = reinterpret_cast<std::uintptr_t>(data_ + first_byte) % page;
+        return (before + n_bytes + page - 1) / page * page;
     }
 
     /// Calls `act(first, length)` with the pages that hold the range, unless it is empty:
     ///
     ///     page:      |-------|-------|-------|
     ///     range:         [first_byte, + n_bytes)
-    ///     act:       [first ... length .....)        (the kernel rounds the length up itself)
+    ///     act:       [first ... length ......................)
     template <class Act>
     detail::failure on_pages(const char* call, std::size_t first_byte, std::size_t n_bytes,
                              Act act) const {
@@ -305,7 +314,7 @@ private:
         if (n_bytes == 0) return {};
         std::byte* const wanted = data_ + first_byte;
         const std::size_t before = reinterpret_cast<std::uintptr_t>(wanted) % facts_.page_bytes;
-        return act(wanted - before, n_bytes + before);
+        return act(wanted - before, whole_pages(first_byte, n_bytes));
     }
 
     detail::failure on_whole_pages(destructive_advice what, std::size_t first_byte,
@@ -318,6 +327,8 @@ private:
         const std::size_t length = std::exchange(mapped_, 0);
         data_ = nullptr;
         size_ = reserved_ = 0;
+        kind_ = backing::kind::anonymous; // what is closed cannot be found again by its name
+        facts_ = {};
         return base == nullptr ? detail::failure{} : detail::posix::unmap(base, length);
     }
 
@@ -376,6 +387,7 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
         request.past_the_end = reserve > length;
         if (options.placement != placement::anywhere) {
             const auto address = reinterpret_cast<std::uintptr_t>(options.address);
+            if (address == 0) return detail::posix::failed(call, EINVAL); // page 0 is nobody's
             if (options.placement == placement::exact && address % facts.page_bytes != skew)
                 return detail::refuse(errc::misaligned, call, address);
             request.address = static_cast<std::byte*>(options.address) - skew;

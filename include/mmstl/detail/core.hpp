@@ -74,12 +74,23 @@ struct core {
     static failure release(mapping& what) noexcept { return what.release(); }
 };
 
-/// Takes back what a failed creation made, so that nothing is left behind.
-inline failure undo(const failure& failed, const backing& from, const backing_handle& opened) {
-    std::error_code ignored;
-    if (opened.created() && from.has_name()) from.remove(ignored);
-    return failed;
-}
+/// Takes back what was created unless it is kept, so that neither an error nor an exception leaves
+/// anything behind.
+class creation {
+public:
+    creation(const backing& from, const backing_handle& opened) noexcept
+        : from_(opened.created() && from.has_name() ? &from : nullptr) {}
+    creation(const creation&) = delete;
+    creation& operator=(const creation&) = delete;
+    ~creation() {
+        std::error_code ignored;
+        if (from_ != nullptr) from_->remove(ignored);
+    }
+    void keep() noexcept { from_ = nullptr; }
+
+private:
+    const backing* from_;
+};
 
 } // namespace mmstl::inline v1::detail
 

@@ -44,7 +44,7 @@ inline failure check(const char* call, int result) noexcept {
     return result == -1 ? failed(call) : failure{};
 }
 
-template <class Call> auto retry(Call call) noexcept {
+template <class Call> auto retry(Call call) noexcept(noexcept(call())) {
     for (;;)
         if (const auto result = call(); result != -1 || errno != EINTR) return result;
 }
@@ -69,6 +69,8 @@ struct facts {
 };
 
 /// Where the file ends: cheaper than fstat(2).
+///
+/// Moves the descriptor's position: for descriptors of ours alone.
 inline failure seek_end(int fd, std::uint64_t& end) noexcept {
     const auto at = ::lseek(fd, 0, SEEK_END);
     if (at == -1) return failed("lseek");
@@ -88,8 +90,11 @@ inline failure examine(int fd, facts& found) noexcept {
     found.inode = status.st_ino;
     found.size_bytes = static_cast<std::uint64_t>(status.st_size);
     found.page_bytes = page_size();
-    if (S_ISBLK(status.st_mode)) { // fstat says 0 of these
+    if (S_ISBLK(status.st_mode)) {                      // fstat says 0 of these
+        const auto position = ::lseek(fd, 0, SEEK_CUR); // a borrowed descriptor keeps its own
+        if (position == -1) return failed("lseek");
         if (auto f = seek_end(fd, found.size_bytes); f.failed()) return f;
+        if (::lseek(fd, position, SEEK_SET) == -1) return failed("lseek");
     } else if (static_cast<std::size_t>(status.st_blksize) > page_size()) {
         struct ::statfs system; // NOLINT(cppcoreguidelines-pro-type-member-init)
         if (auto f = check("fstatfs", retry([&] { return ::fstatfs(fd, &system); })); f.failed())
@@ -100,8 +105,7 @@ inline failure examine(int fd, facts& found) noexcept {
     return {};
 }
 
-/// Whether `path` names the file `known` now, and how long it is; false also when it cannot be
-/// asked.
+/// Fills `found` with what stat(2) says of a regular file; false for anything else, or nothing.
 inline bool examine_path(const char* path, facts& found) noexcept {
     struct ::stat status; // NOLINT(cppcoreguidelines-pro-type-member-init)
     if (::stat(path, &status) != 0) return false;
@@ -119,15 +123,24 @@ inline int open_flags(access wanted) noexcept {
 
 enum class disposition : unsigned char { open, create };
 
-/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for; regular files do not
-/// mind.
+/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for. A regular file minds it
+/// only under another process's lease (fcntl(2), F_SETLEASE): then it is opened again, and waited for.
 inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions,
                          int& fd) noexcept {
-    const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
+    const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY |
                       (how == disposition::create ? O_CREAT | O_EXCL : 0);
-    fd = retry([&] { return ::open(path, flags, static_cast<::mode_t>(permissions)); });
-    // ENXIO: a socket, or a FIFO without a reader.
-    return fd == -1 && errno == ENXIO ? refuse(errc::not_mappable, "open") : check("open", fd);
+    const auto open_with = [&](int more) {
+        return retry(
+            [&] { return ::open(path, flags | more, static_cast<::mode_t>(permissions)); });
+    };
+    fd = open_with(O_NONBLOCK);
+    if (fd != -1) return {};
+    if (errno == ENXIO) return refuse(errc::not_mappable, "open"); // a socket
+    if (errno == EAGAIN) {
+        if (facts ignored; !examine_path(path, ignored)) return failed("open", EAGAIN);
+        fd = open_with(0);
+    }
+    return check("open", fd);
 }
 
 inline failure open_shared_memory(const char* name, access wanted, disposition how,
@@ -144,8 +157,11 @@ inline failure open_temporary(const std::string& directory, int& fd) {
     if (fd != -1) return {};
     if (errno != EOPNOTSUPP && errno != EISDIR)
         return failed("open"); // EISDIR: kernels before O_TMPFILE
-    std::string name = directory + "/.mmstl-XXXXXX";
-    fd = retry([&] { return ::mkostemp(name.data(), O_CLOEXEC); });
+    std::string name;
+    fd = retry([&] {
+        name = directory + "/.mmstl-XXXXXX"; // anew: each try writes into it
+        return ::mkostemp(name.data(), O_CLOEXEC);
+    });
     if (fd == -1) return failed("mkostemp");
     if (::unlink(name.c_str()) == 0) return {};
     const auto f = failed("unlink");

@@ -28,6 +28,8 @@ public:
         std::optional<std::size_t> n_bytes = {}; ///< if not given, to the end of the file
         std::size_t below_bytes = 0;             ///< read only what is shorter
         std::size_t alignment = 1;
+        /// Where the file ends, if that is known: else the descriptor's position is moved to learn it.
+        std::optional<std::uint64_t> end = {};
     };
 
     /// Reads what `wanted` names if there is that much, and it is short enough; else stays empty.
@@ -46,8 +48,10 @@ public:
         if (auto f = posix::read_some(wanted.fd, wanted.offset, made.data(), made.size_, done);
             f.failed())
             return unless_unreadable(f);
-        std::uint64_t end = 0;
-        if (auto f = posix::seek_end(wanted.fd, end); f.failed()) return unless_unreadable(f);
+        std::uint64_t end = wanted.end.value_or(0);
+        if (!wanted.end) {
+            if (auto f = posix::seek_end(wanted.fd, end); f.failed()) return unless_unreadable(f);
+        }
         if (end < wanted.offset + done) return {}; // a device, or shortened meanwhile
         const std::uint64_t there = end - wanted.offset;
         const std::uint64_t n_bytes = wanted.n_bytes.value_or(there);
@@ -59,8 +63,7 @@ public:
                                     made.size_ - done, rest);
             f.failed())
             return f;
-        if (done + rest != n_bytes) return refuse(errc::truncated, "pread", n_bytes, done + rest);
-        to = std::move(made);
+        if (done + rest == n_bytes) to.swap(made); // else shortened meanwhile, or as in sysfs
         return {};
     }
 

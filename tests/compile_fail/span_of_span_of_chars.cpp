@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+//
+// A span of characters is not taken for the path that its contents spell.
+// expect: deleted
+
+#include <mmstl.hpp>
+
+#ifdef EXPECT_OK
+auto view(const mmstl::mapped_span<char>& all) {
+    return mmstl::mapped_span<const char>(all.name());
+}
+#else
+auto view(const mmstl::mapped_span<char>& all) { return mmstl::mapped_span<const char>(all); }
+#endif

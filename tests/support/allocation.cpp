@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+//
+// The operators new and delete of the test programs.
+
+#include "support/allocation.hpp"
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+thread_local long until_failure = 0; // 0: none is to fail
+
+} // namespace
+
+namespace support {
+
+failing_allocation::failing_allocation(long nth) noexcept { until_failure = nth; }
+failing_allocation::~failing_allocation() { until_failure = 0; }
+
+} // namespace support
+
+void* operator new(std::size_t n_bytes) {
+    if (until_failure != 0 && --until_failure == 0) throw std::bad_alloc();
+    void* const got = std::malloc(n_bytes == 0 ? 1 : n_bytes);
+    if (got == nullptr) throw std::bad_alloc();
+    return got;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+//
+// Make the n-th allocation of this thread fail.
+
+#ifndef MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
+#define MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
+
+namespace support {
+
+/// From its construction to its end, the `nth` (from 1) operator new of this thread throws
+/// `std::bad_alloc`; the others do not.
+class failing_allocation {
+public:
+    explicit failing_allocation(long nth) noexcept;
+    failing_allocation(const failing_allocation&) = delete;
+    failing_allocation& operator=(const failing_allocation&) = delete;
+    ~failing_allocation();
+};
+
+} // namespace support
+
+#endif
