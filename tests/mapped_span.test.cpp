@@ -1194,3 +1194,27 @@ TEST_CASE("const members of one span are safe to call from several threads") {
     for (std::thread& thread : threads) thread.join();
     for (const std::uint64_t sum : sums) CHECK(sum == n * (n - 1) / 2);
 }
+
+TEST_CASE("a failed creation leaves alone what has taken its name meanwhile") {
+    const temporary_directory directory;
+    write_file(directory / "theirs", "abc");
+    std::filesystem::rename(directory / "theirs", directory / "x");
+    mmstl::backing_handle mine = backing(directory / "y").create();
+    const backing taken(directory / "x");
+    const backing own(directory / "y");
+    {
+        const mmstl::detail::creation fails(taken, mine);
+        const mmstl::detail::creation fails_too(own, mine);
+    }
+    CHECK(read_file(directory / "x") == "abc");
+    CHECK_FALSE(std::filesystem::exists(directory / "y"));
+}
+
+TEST_CASE("a descriptor that is only a path is refused") {
+    const temporary_directory directory;
+    write_file(directory / "x", "");
+    const int fd = ::open((directory / "x").c_str(), O_PATH | O_CLOEXEC);
+    CHECK(error_of([&] { mapped_span<const char>{mmstl::borrowed_fd(fd)}; }).code ==
+          errc::wrong_access);
+    ::close(fd);
+}

@@ -583,8 +583,7 @@ TEST_CASE("discard drops private changes, of whole pages in the range alone") {
     CHECK(text == file.text);
 }
 
-TEST_CASE("discard of a mapping's ragged end takes its last page, that of its beginning does not "
-          "take the first") {
+TEST_CASE("discard leaves the pages that a mapping holds only a part of, at both ends") {
     const auto page = page_size();
     const patterned_file file(2 * page + 10);
     mapping map(file.path, {.access = copy_on_write, .offset_bytes = 1});
@@ -592,7 +591,8 @@ TEST_CASE("discard of a mapping's ragged end takes its last page, that of its be
     map.discard(destructive_advice::dont_need, 0, map.size_bytes());
     const auto text = text_of(map);
     CHECK(text.substr(0, page - 1) == std::string(page - 1, 'X'));
-    CHECK(text.substr(page - 1) == std::string_view(file.text).substr(page));
+    CHECK(text.substr(page - 1, page) == std::string_view(file.text).substr(page, page));
+    CHECK(text.substr(2 * page - 1) == std::string(10, 'X'));
 }
 
 TEST_CASE("discarding shared pages loses nothing, and removing them punches a hole") {
@@ -933,12 +933,28 @@ TEST_CASE("protect does not make a shared mapping executable, which is private")
     own.protect(mmstl::access::execute);
 }
 
-TEST_CASE("a null address is nobody's") {
-    const patterned_file file(10);
-    for (const auto where : {placement::exact, placement::hint}) {
-        CHECK(error_of([&] { mapping(file.path, {.placement = where}); }) ==
-              says(EINVAL, "mmap", file.path));
+TEST_CASE("page 0 is nobody's") {
+    const patterned_file file(100);
+    const auto at = [](std::uintptr_t address) { return reinterpret_cast<void*>(address); };
+    for (const std::uintptr_t skew : {std::uintptr_t{0}, std::uintptr_t{64}}) {
+        CHECK(error_of([&] {
+                  mapping(
+                      file.path,
+                      {.offset_bytes = skew, .address = at(skew), .placement = placement::exact});
+              }) == says(EINVAL, "mmap", file.path));
+        const mapping hinted(
+            file.path,
+            {.offset_bytes = skew, .address = at(skew / 2), .placement = placement::hint});
+        CHECK(hinted.data() != nullptr);
     }
+}
+
+TEST_CASE("discard leaves what follows in the last page, in the file and of others") {
+    const patterned_file file(2 * page_size());
+    mapping map(file.path, {.access = read_write, .length_bytes = page_size() + 100});
+    map.discard(destructive_advice::remove, 0, page_size() + 100);
+    CHECK(read_file(file.path) ==
+          std::string(page_size(), '\0') + pattern(2 * page_size()).substr(page_size()));
 }
 
 TEST_CASE("a memory file that is sealed against writing can be read") {

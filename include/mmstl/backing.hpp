@@ -10,6 +10,7 @@
 #include <mmstl/error.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -25,12 +26,18 @@ namespace detail {
 struct core;
 }
 
+namespace detail {
+/// The base of views that convert to strings, and are not the paths that their contents spell.
+struct not_a_path {};
+} // namespace detail
+
 /// Whatever spells a path: strings, string views, literals, `std::filesystem::path`.
 template <class Path>
-concept path_like = std::convertible_to<const Path&, std::string_view> ||
-    requires(const Path& path) {
-    { path.native() } -> std::convertible_to<std::string_view>;
-};
+concept path_like =
+    !std::same_as<Path, std::nullptr_t> && !std::derived_from<Path, detail::not_a_path> &&
+    (std::convertible_to<const Path&, std::string_view> || requires(const Path& path) {
+        { path.native() } -> std::convertible_to<std::string_view>;
+    });
 
 /// Options of `file` and `shared_memory`.
 struct file_options {
@@ -167,7 +174,7 @@ private:
             return std::string(static_cast<std::string_view>(path.native()));
     }
 
-    [[nodiscard]] detail::failure check_name() const noexcept;
+    [[nodiscard]] detail::failure check_name(const char* call) const noexcept;
     [[nodiscard]] detail::failure unlink() const noexcept;
     detail::failure open_fd(access wanted, detail::posix::disposition how, int& fd) const;
 
@@ -206,7 +213,8 @@ public:
     [[nodiscard]] int native_handle() const noexcept { return fd_; }
     /// As `backing::name`.
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    /// Whether this call made the object: true after `create`, and for what has no name.
+    /// Whether this call made the object: true after `create`, and for temporary files, memory files
+    /// and anonymous memory.
     [[nodiscard]] bool created() const noexcept { return created_; }
 
     /// The length now, in bytes; of a block device its capacity.
@@ -214,7 +222,7 @@ public:
     /// Throws: `mapping_error` with the errno of fstat(2).
     [[nodiscard]] std::uint64_t size_bytes() const;
 
-    /// Makes it `size_bytes` long; new bytes are zero. On hugetlbfs, the size is rounded up to a
+    /// Makes it `size_bytes` long, if it is open for writing (EINVAL or EBADF); new bytes are zero. On hugetlbfs, the size is rounded up to a
     /// huge page.
     ///
     /// Throws: `mapping_error`: ENOSPC or EDQUOT when `blocks` finds the disk full, EFBIG past the
@@ -315,9 +323,9 @@ inline backing borrowed_fd(int fd) {
 
 // ---- opening ----
 
-inline detail::failure backing::check_name() const noexcept {
+inline detail::failure backing::check_name(const char* call) const noexcept {
     return name_.find('\0') == std::string::npos ? detail::failure{}
-                                                 : detail::refuse(errc::bad_name, "open");
+                                                 : detail::refuse(errc::bad_name, call);
 }
 
 inline detail::failure backing::open_fd(access wanted, detail::posix::disposition how,
@@ -340,7 +348,7 @@ inline detail::failure backing::open_fd(access wanted, detail::posix::dispositio
 // Opens into a handle that is closed, and leaves it to the caller to name and examine it.
 inline detail::failure backing_handle::attach(const backing& from, access wanted,
                                               detail::posix::disposition how, backing_handle& to) {
-    if (auto f = from.check_name(); f.failed()) return f;
+    if (auto f = from.check_name("open"); f.failed()) return f;
     int fd = -1;
     if (auto f = from.open_fd(wanted, how, fd); f.failed()) return f;
     to.fd_ = fd;
@@ -423,7 +431,7 @@ inline backing_handle backing::open_or_create(std::error_code& ec) const {
 }
 
 inline detail::failure backing::unlink() const noexcept {
-    if (auto f = check_name(); f.failed()) return f;
+    if (auto f = check_name("unlink"); f.failed()) return f;
     if (kind_ == kind::file) return detail::posix::unlink(name_.c_str());
     if (kind_ == kind::shared_memory) return detail::posix::unlink_shared_memory(name_.c_str());
     return detail::refuse(errc::no_name, "remove");

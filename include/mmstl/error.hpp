@@ -88,7 +88,9 @@ public:
 private:
     static std::string describe(const detail::failure& failed, const std::string& path) {
         std::string text = failed.call;
-        text.append(" '").append(path).append("'");
+        text.append(" '");
+        for (char c : path) c == '\0' ? text.append("\\0") : text.append(1, c);
+        text.append("'");
         if (failed.code() == make_error_code(errc::misaligned)) {
             text.append(" (at ").append(std::to_string(failed.asked_bytes)).append(")");
         } else if (failed.asked_bytes != 0) {

@@ -41,6 +41,8 @@ template <class Char, class Traits>
 inline constexpr bool holds_address<std::basic_string_view<Char, Traits>> = true;
 template <class T> inline constexpr bool holds_address<std::reference_wrapper<T>> = true;
 template <class T> inline constexpr bool holds_address<std::initializer_list<T>> = true;
+template <> inline constexpr bool holds_address<std::error_code> = true;
+template <> inline constexpr bool holds_address<std::error_condition> = true;
 template <class T> inline constexpr bool holds_address<std::optional<T>> = holds_address<T>;
 template <class T, class U>
 inline constexpr bool holds_address<std::pair<T, U>> = holds_address<T> || holds_address<U>;
@@ -62,9 +64,11 @@ inline constexpr bool enable_mappable =
     std::is_trivially_copyable_v<T> && !detail::holds_address<T>;
 
 /// What the elements of a mapped array must be; `const T` is a read-only element.
+///
+/// An alignment of more than 4096 is refused: pages may be no larger than that.
 template <class T>
-concept mappable =
-    std::is_object_v<T> && !std::is_volatile_v<T> && enable_mappable<std::remove_const_t<T>>;
+concept mappable = std::is_object_v<T> && !std::is_volatile_v<T> && (alignof(T) <= 4096) &&
+                   enable_mappable<std::remove_const_t<T>>;
 
 /// How to open a `mapped_span`. Every member has a default; designators name the others, in this
 /// order.
@@ -108,7 +112,7 @@ inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{128} << 
 ///             asks first.
 /// Lengths and positions count elements unless the name ends in `_bytes`. A range `first, n` that
 /// does not lie within the span throws `past_the_end`.
-template <mappable T> class mapped_span {
+template <mappable T> class mapped_span : detail::not_a_path {
 public:
     using element_type = T;
     using value_type = std::remove_const_t<T>;
@@ -142,10 +146,6 @@ public:
     }
     mapped_span(const backing& from, std::error_code& ec) : mapped_span(from, span_options{}, ec) {}
 
-    /// A span of characters would convert to a path: the file that its contents name is not meant.
-    template <class U>
-    explicit mapped_span(const mapped_span<U>&, const span_options& = {}) = delete;
-
     /// Makes a new backing of `n` zero elements (after `offset_bytes` zero bytes), with blocks
     /// allocated by default. The count in the options says nothing here.
     ///
@@ -169,7 +169,8 @@ public:
     /// Opens what is there as the constructor does, or creates it with `n` elements; `created()`
     /// tells which happened.
     ///
-    /// Processes: one that opens while another is still creating may find the file empty.
+    /// Processes: one that opens while another is still creating finds the file empty or shorter than
+    /// it will be; after a creator was killed it stays so, and is opened as it is.
     [[nodiscard]] static mapped_span
     open_or_create(const backing& at, size_type n,
                    const span_options& options = {}) requires(!std::is_const_v<T>) {
@@ -249,6 +250,7 @@ public:
     ///
     ///     for (std::span<const char> part : text.chunks(1 << 20)) count(part);
     ///
+    /// Of huge pages (`huge_tlb`), only chunks of whole ones are dropped.
     /// Requires: `n > 0`. The elements outlive the range.
     /// Throws:   `wrong_access` when something is to be dropped from a copy-on-write span: its
     ///           changes would be lost.
@@ -325,7 +327,7 @@ public:
     /// Follows a file that has grown (or shrunk): maps it anew as it was opened, and tells whether
     /// the length has changed.
     ///
-    /// Without an argument the file is found by its name; a span of something without a name needs
+    /// Without an argument the file is found by its name (a relative path as it is resolved now); a span of something without a name needs
     /// the backing again. A span that was copied is copied anew, of whatever stands there now, and
     /// answers true.
     /// Validity: pointers and iterators are invalidated when it returns true, and only then.
@@ -520,10 +522,6 @@ detail::failure mapped_span<T>::map(const backing_handle& from, const span_optio
     how.length_bytes = n_bytes;
     how.pages = options.pages;
     if (auto f = detail::core::map(map_, from, how); f.failed()) return f;
-    if (reinterpret_cast<std::uintptr_t>(detail::core::data(map_)) % alignof(T) != 0) {
-        (void)release(); // an alignment above a page, and a page that does not have it
-        return detail::refuse(errc::misaligned, call, offset);
-    }
     data_ = reinterpret_cast<T*>(detail::core::data(map_));
     size_ = static_cast<size_type>(n_bytes / sizeof(T));
     return {};
@@ -546,7 +544,12 @@ detail::failure mapped_span<T>::copy(const backing& from, backing_handle& opened
         wanted.n_bytes = *options.count * sizeof(T);
     }
     detail::small_file read;
-    if (auto f = detail::small_file::read(wanted, read); f.failed() || read.empty()) return f;
+    if (auto f = detail::small_file::read(wanted, read); f.failed()) {
+        // Another kind of file says so first.
+        const auto other_kind = detail::core::complete(opened, from);
+        return other_kind.failed() ? other_kind : f;
+    }
+    if (read.empty()) return {};
     if (auto f = check_length(read.size_bytes()); f.failed()) return f;
     detail::core::remember(map_, from);
     options_ = options;

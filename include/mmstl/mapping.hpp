@@ -385,13 +385,17 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
         request.wanted = options.access;
         request.where = options.placement;
         request.past_the_end = reserve > length;
-        if (options.placement != placement::anywhere) {
-            const auto address = reinterpret_cast<std::uintptr_t>(options.address);
-            if (address == 0) return detail::posix::failed(call, EINVAL); // page 0 is nobody's
-            if (options.placement == placement::exact && address % facts.page_bytes != skew)
+        // The page that would hold data(): page 0 is nobody's.
+        const auto address = reinterpret_cast<std::uintptr_t>(options.address);
+        if (options.placement == placement::exact) {
+            if (address % facts.page_bytes != skew)
                 return detail::refuse(errc::misaligned, call, address);
-            request.address = static_cast<std::byte*>(options.address) - skew;
+            if (address == skew) return detail::posix::failed(call, EINVAL);
         }
+        if (address > skew)
+            request.address = static_cast<std::byte*>(options.address) - skew;
+        else
+            request.where = placement::anywhere;
         // A reservation on hugetlbfs would not hold addresses: it would grow the file.
         if (request.past_the_end && facts.page_bytes > detail::posix::page_size())
             return detail::posix::failed(call, EOPNOTSUPP);
@@ -425,9 +429,7 @@ inline detail::failure mapping::on_whole_pages(destructive_advice what, std::siz
     const auto page = facts_.page_bytes;
     const std::size_t from_base = static_cast<std::size_t>(data_ - base_) + first_byte;
     const std::size_t first = (from_base + page - 1) / page * page;
-    std::size_t last = (from_base + n_bytes) / page * page;
-    // The tail of the last page of a mapping that ends there belongs to nobody else.
-    if (first_byte + n_bytes == reserved_) last = mapped_;
+    const std::size_t last = (from_base + n_bytes) / page * page;
     return first < last ? detail::posix::advise(base_ + first, last - first, what)
                         : detail::failure{};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A span of characters is not taken for the path that its contents spell.
-// expect: deleted
+// expect: no matching function|no matching conversion
 
 #include <mmstl.hpp>
 

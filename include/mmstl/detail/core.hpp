@@ -38,6 +38,13 @@ struct core {
         return what.examine();
     }
 
+    /// Whether the name stands for that file; of shared memory, which has no path, always.
+    static bool still_names(const backing& name, const posix::facts& file) noexcept {
+        posix::facts now;
+        return name.kind_ != backing::kind::file ||
+               (posix::examine_path(name.name_.c_str(), now) && now.same_file(file));
+    }
+
     static const posix::facts& facts(const backing_handle& of) noexcept { return of.facts_; }
     static const posix::facts& facts(const mapping& of) noexcept { return of.facts_; }
 
@@ -75,21 +82,23 @@ struct core {
 };
 
 /// Takes back what was created unless it is kept, so that neither an error nor an exception leaves
-/// anything behind.
+/// anything behind. A file that has taken the name meanwhile stays.
 class creation {
 public:
     creation(const backing& from, const backing_handle& opened) noexcept
-        : from_(opened.created() && from.has_name() ? &from : nullptr) {}
+        : from_(opened.created() && from.has_name() ? &from : nullptr), made_(core::facts(opened)) {
+    }
     creation(const creation&) = delete;
     creation& operator=(const creation&) = delete;
     ~creation() {
         std::error_code ignored;
-        if (from_ != nullptr) from_->remove(ignored);
+        if (from_ != nullptr && core::still_names(*from_, made_)) from_->remove(ignored);
     }
     void keep() noexcept { from_ = nullptr; }
 
 private:
     const backing* from_;
+    posix::facts made_;
 };
 
 } // namespace mmstl::inline v1::detail

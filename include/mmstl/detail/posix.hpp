@@ -182,7 +182,8 @@ inline failure check_access(int fd, access wanted) noexcept {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags == -1) return failed("fcntl");
     const int mode = flags & O_ACCMODE;
-    const bool fits = wanted == access::read_write ? mode == O_RDWR : mode != O_WRONLY;
+    const bool fits =
+        (flags & O_PATH) == 0 && (wanted == access::read_write ? mode == O_RDWR : mode != O_WRONLY);
     return fits ? failure{} : refuse(errc::wrong_access, "borrowed_fd");
 }
 
