@@ -90,7 +90,7 @@ struct span_options {
 
 /// The size below which reading a file costs less than mapping it, as measured by the benchmark
 /// `many_small_files`.
-inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{128} << 10;
+inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{256} << 10;
 
 /// An array of `T` that lives in a file or in shared memory.
 ///
