@@ -27,5 +27,9 @@ void* operator new(std::size_t n_bytes) {
     if (got == nullptr) throw std::bad_alloc();
     return got;
 }
+// A sanitizer's own would not go with the operator delete here.
+void* operator new(std::size_t n_bytes, const std::nothrow_t&) noexcept {
+    return std::malloc(n_bytes == 0 ? 1 : n_bytes);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
