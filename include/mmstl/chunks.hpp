@@ -32,7 +32,8 @@ struct chunk_options {
 /// A step forward looks whether the pages ahead are in memory (one mincore(2) each `prefetch_bytes
 /// / 4`); where the kernel's own readahead has not got there, it asks for them. It does not ask for
 /// more: pages fetched by request come singly, those of the kernel's readahead in large folios,
-/// which map several times faster.
+/// which are fetched and mapped several times faster. Where the first page is not in memory, the
+/// first 2 MiB are advised `huge_page`, so that readahead starts with large folios at once.
 ///
 /// Validity: the sub-spans as the array they come from; with `behind` not `keep` too, their pages
 ///           are only fetched again.
@@ -63,8 +64,25 @@ public:
     private:
         friend class chunk_range;
 
+        static constexpr std::size_t largest_folio = std::size_t{2} << 20;
+
         iterator(std::span<T> all, std::size_t length, const chunk_options& options) noexcept
-            : all_(all), length_(length), options_(options) {}
+            : all_(all), length_(length), options_(options) {
+            if (options_.prefetch_bytes == 0 || all_.empty() || resident(0)) return;
+            // To the last page of a smaller array: what is left over would be a mapping of its own.
+            std::byte* const first = page_of(0);
+            const std::byte* const end =
+                page_of(all_.size_bytes() - 1) + detail::posix::page_size();
+            (void)detail::posix::advise(
+                first, std::min(largest_folio, static_cast<std::size_t>(end - first)),
+                advice::huge_page);
+        }
+
+        /// Whether the page of that byte is in memory; yes if that cannot be asked.
+        [[nodiscard]] bool resident(std::size_t at) const noexcept {
+            std::size_t n_pages = 0;
+            return detail::posix::count_resident(page_of(at), 1, n_pages).failed() || n_pages != 0;
+        }
 
         void look_ahead() noexcept {
             const std::size_t chunk_end = std::min(first_ + length_, all_.size()) * sizeof(T);
@@ -72,11 +90,7 @@ public:
             next_look_ = chunk_end + options_.prefetch_bytes / 4;
             const std::size_t end =
                 std::min(options_.prefetch_bytes, all_.size_bytes() - chunk_end) + chunk_end;
-            std::size_t resident = 0;
-            if (end <= asked_ ||
-                detail::posix::count_resident(page_of(end - 1), 1, resident).failed() ||
-                resident != 0)
-                return;
+            if (end <= asked_ || resident(end - 1)) return;
             // In pieces: the kernel cuts a longer request down to the device's readahead. Advice
             // may fail: nothing is lost.
             constexpr std::size_t piece = std::size_t{128} << 10;
@@ -93,7 +107,6 @@ public:
             std::byte* last = page_of(done); // the chunk that follows may share that page
             if (options_.behind == behind::evict && done != all_.size_bytes()) {
                 // The kernel reclaims folios as a whole: wait until a block of the largest is done.
-                constexpr std::size_t largest_folio = std::size_t{2} << 20;
                 last -= reinterpret_cast<std::uintptr_t>(last) % largest_folio;
             }
             if (last <= first) return;

@@ -402,7 +402,8 @@ private:
     [[nodiscard]] chunk_options check_chunks(chunk_options options) const {
         if (options.behind != behind::keep && access() == mmstl::access::copy_on_write)
             detail::throw_if(detail::refuse(errc::wrong_access, "chunks"), name());
-        if (is_copy()) options = {.prefetch_bytes = 0, .behind = behind::keep};
+        if (is_copy() || !detail::core::has_disk(map_)) options.prefetch_bytes = 0;
+        if (is_copy()) options.behind = behind::keep;
         return options;
     }
 

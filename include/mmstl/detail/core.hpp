@@ -72,6 +72,12 @@ struct core {
         return {};
     }
 
+    /// Whether there is a disk to read ahead from.
+    static bool has_disk(const mapping& of) noexcept {
+        return of.kind_ == backing::kind::file || of.kind_ == backing::kind::temporary_file ||
+               of.kind_ == backing::kind::borrowed_fd;
+    }
+
     static std::byte* data(const mapping& of) noexcept { return of.data_; }
 
     static failure flush(mapping& what, std::size_t first_byte, std::size_t n_bytes) {
