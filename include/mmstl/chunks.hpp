@@ -33,7 +33,8 @@ struct chunk_options {
 /// / 4`); where the kernel's own readahead has not got there, it asks for them. It does not ask for
 /// more: pages fetched by request come singly, those of the kernel's readahead in large folios,
 /// which are fetched and mapped several times faster. Where the first page is not in memory, the
-/// first 2 MiB are advised `huge_page`, so that readahead starts with large folios at once.
+/// first 2 MiB of an array of up to 128 MiB are advised `huge_page`, so that readahead starts with
+/// large folios at once.
 ///
 /// Validity: the sub-spans as the array they come from; with `behind` not `keep` too, their pages
 ///           are only fetched again.
@@ -68,7 +69,11 @@ public:
 
         iterator(std::span<T> all, std::size_t length, const chunk_options& options) noexcept
             : all_(all), length_(length), options_(options) {
-            if (options_.prefetch_bytes == 0 || all_.empty() || resident(0)) return;
+            // Of a long array the first window is a small part, and later ones do better without.
+            constexpr std::size_t long_array = std::size_t{128} << 20;
+            if (options_.prefetch_bytes == 0 || all_.empty() || all_.size_bytes() > long_array ||
+                resident(0))
+                return;
             // To the last page of a smaller array: what is left over would be a mapping of its own.
             std::byte* const first = page_of(0);
             const std::byte* const end =
