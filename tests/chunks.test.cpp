@@ -237,6 +237,21 @@ TEST_CASE("pages ahead are asked for while the reader works, when they are not t
     }
 }
 
+TEST_CASE(
+    "a stream begins with one piece of advice on an array of up to 128 MiB, with none on more") {
+    const temporary_directory directory;
+    constexpr std::size_t most = 128 * mebibyte / sizeof(int);
+    for (const std::size_t n : {most, most + 1}) {
+        const std::string path = directory / std::to_string(n);
+        // Holes: nothing of it is in memory.
+        const auto span =
+            mapped_span<int>::create(path, n, {.allocation = mmstl::allocation::sparse});
+        const fault::watch watching;
+        (void)span.chunks(mebibyte).begin();
+        CHECK(watching.count(fault::call::madvise) == (n == most ? 1 : 0));
+    }
+}
+
 TEST_CASE("pages that are there are not asked for, and looked at once a quarter of the distance at "
           "the most") {
     const counting_file file(16 * mebibyte / 4);

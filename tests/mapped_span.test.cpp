@@ -52,10 +52,6 @@ using mmstl::span_options;
 
 namespace {
 
-constexpr auto read_write = mmstl::access::read_write;
-constexpr auto read_only = mmstl::access::read_only;
-constexpr auto copy_on_write = mmstl::access::copy_on_write;
-
 // The element types: one byte (no alignment), a plain word, floating point, a struct whose size is
 // no power of two (so that elements straddle pages), one larger than a page, one aligned beyond its
 // members.

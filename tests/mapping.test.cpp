@@ -41,10 +41,6 @@ using mmstl::placement;
 
 namespace {
 
-constexpr auto read_write = mmstl::access::read_write;
-constexpr auto read_only = mmstl::access::read_only;
-constexpr auto copy_on_write = mmstl::access::copy_on_write;
-
 /// `n` bytes that differ from page to page and from byte to byte.
 std::string pattern(std::size_t n) {
     std::string text(n, '\0');

@@ -33,6 +33,10 @@ namespace support {
 
 inline std::size_t page_size() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
+inline constexpr auto read_write = mmstl::access::read_write;
+inline constexpr auto read_only = mmstl::access::read_only;
+inline constexpr auto copy_on_write = mmstl::access::copy_on_write;
+
 // ---- errors as values ----
 
 /// What a mapping_error said.
