@@ -10,12 +10,15 @@
 #include <mmstl/access.hpp>
 #include <mmstl/error.hpp>
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -123,8 +126,9 @@ inline int open_flags(access wanted) noexcept {
 
 enum class disposition : unsigned char { open, create };
 
-/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for. A regular file minds it
-/// only under another process's lease (fcntl(2), F_SETLEASE): then it is opened again, and waited for.
+/// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for. A regular file minds
+/// it only under another process's lease (fcntl(2), F_SETLEASE): then it is opened again, and waited
+/// for.
 inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions,
                          int& fd) noexcept {
     const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY |
@@ -150,13 +154,37 @@ inline failure open_shared_memory(const char* name, access wanted, disposition h
     return check("shm_open", fd);
 }
 
-/// A file without a name in `directory`: O_TMPFILE, or a name taken away at once where the file
-/// system has none.
+/// A file without a name in `directory`, gone with its last descriptor unless `give_name` follows.
+/// EOPNOTSUPP where the file system has none, EISDIR from kernels before O_TMPFILE.
+inline failure open_unnamed(const std::string& directory, unsigned permissions, int& fd) noexcept {
+    fd = retry([&] {
+        return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC,
+                      static_cast<::mode_t>(permissions));
+    });
+    return check("open", fd);
+}
+
+/// Gives an unnamed file its name, with all that is in it; EEXIST when the name is taken, also by a
+/// symbolic link to nothing.
+///
+/// Through the descriptor itself, which Linux before 6.10 allows to the privileged alone (ENOENT for
+/// others); then through /proc, which may not be there.
+inline failure give_name(int fd, const char* path) noexcept {
+    if (::linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return {};
+    if (errno != ENOENT && errno != EPERM && errno != EINVAL) return failed("linkat");
+    char link[32] = "/proc/self/fd/"; // the zeros behind it end the number
+    std::to_chars(link + std::string_view(link).size(), link + sizeof link - 1, fd);
+    return check("linkat", ::linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
+/// A file without a name in `directory`, or a name taken away at once where the file system has no
+/// such files.
 inline failure open_temporary(const std::string& directory, int& fd) {
-    fd = retry([&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); });
-    if (fd != -1) return {};
-    if (errno != EOPNOTSUPP && errno != EISDIR)
-        return failed("open"); // EISDIR: kernels before O_TMPFILE
+    const auto unnamed = open_unnamed(directory, 0600, fd);
+    if (!unnamed.failed()) return {};
+    if (unnamed.code() != std::errc::operation_not_supported &&
+        unnamed.code() != std::errc::is_a_directory)
+        return unnamed;
     std::string name;
     fd = retry([&] {
         name = directory + "/.mmstl-XXXXXX"; // anew: each try writes into it
@@ -251,8 +279,95 @@ inline failure read_at(int fd, std::uint64_t offset, std::byte* to, std::size_t 
     return {};
 }
 
+/// Writes until all is written. Past RLIMIT_FSIZE the kernel sends SIGXFSZ: the file is made long
+/// enough first, which asks.
+inline failure write_at(int fd, std::uint64_t offset, const std::byte* from,
+                        std::size_t n_bytes) noexcept {
+    for (std::size_t done = 0; done < n_bytes;) {
+        const auto put = retry([&] {
+            return ::pwrite(fd, from + done, n_bytes - done, static_cast<::off_t>(offset + done));
+        });
+        if (put == -1) return failed("pwrite");
+        if (put == 0) return failed("pwrite", EIO); // no file does that; asking on would never end
+        done += static_cast<std::size_t>(put);
+    }
+    return {};
+}
+
 inline failure sync(int fd) noexcept {
     return check("fsync", retry([&] { return ::fsync(fd); }));
+}
+
+/// Starts the write-back of the range's dirty pages, which msync(MS_ASYNC) does not, and does not
+/// wait for it. No promise that the bytes are found after a power cut, not even later: neither the
+/// length nor the list of blocks of a file is written by it.
+inline failure start_writing(int fd, std::uint64_t first_byte, std::uint64_t n_bytes) noexcept {
+    if (n_bytes == 0) return {}; // which the kernel takes for "to the end"
+    return check("sync_file_range", retry([&] {
+                     return ::sync_file_range(fd, static_cast<::off_t>(first_byte),
+                                              static_cast<::off_t>(n_bytes), SYNC_FILE_RANGE_WRITE);
+                 }));
+}
+
+/// Waits until the directory that holds `path` is on the disk, and so a new name in it: fsync(2) of
+/// a file alone does not promise that its name survives a power cut.
+///
+/// As well as it can: a directory that may not be read (EACCES) or that is not found (ENOENT: a
+/// relative path after chdir) is no error, nor is a file system that has no fsync of directories
+/// (EINVAL).
+inline failure sync_directory_of(const char* path) noexcept {
+    const std::string_view all(path);
+    const auto slash = all.rfind('/');
+    char directory[4096] = "."; // PATH_MAX: a longer one names nothing
+    if (slash != all.npos) {
+        const auto length = slash == 0 ? 1 : slash;
+        if (length >= sizeof directory) return failed("open", ENAMETOOLONG);
+        directory[all.copy(directory, length)] = '\0';
+    }
+    const int fd = retry([&] { return ::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd == -1) return errno == EACCES || errno == ENOENT ? failure{} : failed("open");
+    const auto f = sync(fd);
+    (void)close(fd); // nothing was written through it that it could report
+    return f.code() == std::errc::invalid_argument ? failure{} : f;
+}
+
+/// Waits for an exclusive lock on the whole file, however long it gets, that belongs to the open
+/// file description: threads that opened it on their own exclude each other too, closing another
+/// descriptor of the file does not give it back, and the end of its process does. Needs a descriptor
+/// that is open for writing.
+inline failure lock_file(int fd) noexcept {
+    struct ::flock whole {};
+    whole.l_type = F_WRLCK;
+    whole.l_whence = SEEK_SET;
+    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &whole); }));
+}
+
+/// Gives it back; so does closing the last descriptor of that open file description.
+inline failure unlock_file(int fd) noexcept {
+    struct ::flock whole {};
+    whole.l_type = F_UNLCK;
+    whole.l_whence = SEEK_SET;
+    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &whole); }));
+}
+
+/// Tells this run of the machine from every other: the 36 characters of the kernel's boot_id, the
+/// rest zero. False where there is no such thing (no /proc).
+inline bool boot_id(std::array<char, 40>& to) noexcept {
+    constexpr std::size_t length = 36;
+    to = {};
+    int fd = -1;
+    if (open_file("/proc/sys/kernel/random/boot_id", access::read_only, disposition::open, 0, fd)
+            .failed())
+        return false;
+    std::size_t got = 0;
+    const bool was_read =
+        !read_at(fd, 0, reinterpret_cast<std::byte*>(to.data()), to.size(), got).failed();
+    (void)close(fd);
+    const std::string_view line(to.data(), got);
+    const bool fits = was_read && line.substr(0, line.find('\n')).size() == length;
+    std::size_t kept = fits ? length : 0;
+    while (kept < to.size()) to[kept++] = '\0';
+    return fits;
 }
 
 inline failure add_seals(int fd, unsigned seals) noexcept {
