@@ -16,6 +16,7 @@
 #include <mmstl/error.hpp>
 #include <mmstl/mapped_span.hpp>
 #include <mmstl/mapping.hpp>
+#include <mmstl/persistent_name.hpp>
 #include <mmstl/version.hpp>
 
 #endif
