@@ -171,9 +171,10 @@ template <class T> std::string number_name() {
 /// Whether what a compiler prints of a type tells that something in it has no name.
 ///
 /// Looks for what no name of the user's can look like, whether the class is called `anonymous`,
-/// `lambda` or `unnamed`. GCC prints `{anonymous}::a`, `f()::<lambda(int)>`, `s::<unnamed struct>`;
-/// Clang `(anonymous namespace)::a`, `(lambda at file:1:2)`, `s::(unnamed struct at file:1:2)`, in
-/// earlier versions `(anonymous struct at file:1:2)`.
+/// `lambda` or `unnamed`. GCC prints `{anonymous}::a`, in the value of an enumeration
+/// `<unnamed>::a`, `f()::<lambda(int)>`, `s::<unnamed struct>`; Clang `(anonymous namespace)::a`,
+/// `(lambda at file:1:2)`, `s::(unnamed struct at file:1:2)`, in earlier versions
+/// `(anonymous struct at file:1:2)`.
 constexpr bool tells_of_nameless(std::string_view printed) {
     char before = ' ';
     for (std::size_t i = 0; i < printed.size(); ++i) {
@@ -189,7 +190,8 @@ constexpr bool tells_of_nameless(std::string_view printed) {
                                     (before >= 'A' && before <= 'Z') ||
                                     (before >= '0' && before <= '9') || before == '_' ||
                                     before == '$' || static_cast<unsigned char>(before) > 127;
-            if (!after_name && (rest.starts_with("<lambda(") || rest.starts_with("<unnamed ")))
+            if (!after_name && (rest.starts_with("<lambda(") || rest.starts_with("<unnamed ") ||
+                                rest.starts_with("<unnamed>::")))
                 return true;
         } else if (rest[0] == '{' || rest[0] == '(') {
             for (const std::string_view sign :

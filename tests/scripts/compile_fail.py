@@ -2,7 +2,7 @@
 #
 # Checks one refusal: the program must not compile, the diagnostic must have the words of its `//
 # expect:` lines, and with EXPECT_OK defined it must compile, so that it fails for that reason and
-# no other.
+# no other. What an `// arguments:` line says is given to the compiler too.
 #
 #     compile_fail.py program.cpp compiler [arguments…]
 
@@ -18,8 +18,11 @@ def compile_it(*more):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-with open(program, encoding="utf-8") as source:
-    words = re.findall(r"^// expect: (.+)$", source.read(), re.MULTILINE)
+with open(program, encoding="utf-8") as file:
+    source = file.read()
+words = re.findall(r"^// expect: (.+)$", source, re.MULTILINE)
+for arguments in re.findall(r"^// arguments: (.+)$", source, re.MULTILINE):
+    compiler += arguments.split()
 if not words:
     sys.exit(f"{program}: no `// expect:` line")
 
