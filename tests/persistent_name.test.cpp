@@ -93,7 +93,7 @@ struct hidden_but_chosen {
 enum class hidden_enum {};
 template <class> struct hidden_template {};
 [[maybe_unused]] int hidden_variable;
-auto local_of_hidden_function() {
+[[maybe_unused]] auto local_of_hidden_function() {
     struct local {};
     return local{};
 }
@@ -241,6 +241,7 @@ TEST_CASE("const and volatile do not count") {
     CHECK(identify<const int[2][3]>() == identify<int[2][3]>());
     CHECK(identify<std::array<const named::chosen, 2>>() ==
           identify<const std::array<named::chosen, 2>>());
+    STATIC_REQUIRE(has_persistent_name<const std::array<hidden_but_chosen, 2>>);
     STATIC_REQUIRE_FALSE(has_persistent_name<const hidden>);
 }
 
@@ -398,8 +399,7 @@ TEST_CASE("what the compiler does not print of a nameless type is refused at run
                                               contains_text("with_hidden_default"));
 
     // Clang does not print the function that a type is local to.
-    const auto local = local_of_hidden_function();
-    refused_sometime<std::remove_cv_t<decltype(local)>>();
+    refused_sometime<decltype(local_of_hidden_function())>();
     refused_sometime<hidden>();
 }
 

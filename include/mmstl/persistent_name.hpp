@@ -111,14 +111,14 @@ template <class T> struct array_parts { static constexpr bool is_array = false; 
 template <class T, std::size_t N> struct array_parts<T[N]> {
     static constexpr bool is_array = true;
     static constexpr std::size_t size = N;
-    using element = std::remove_cv_t<T>;
+    using element = T;
 };
 template <class T, std::size_t N> struct array_parts<std::array<T, N>> : array_parts<T[N]> {};
 // There is no T[0].
 template <class T> struct array_parts<std::array<T, 0>> {
     static constexpr bool is_array = true;
     static constexpr std::size_t size = 0;
-    using element = std::remove_cv_t<T>;
+    using element = T;
 };
 
 /// The kind of a number, and the bits of its mantissa: what <type_traits> and <limits> say. Of the
