@@ -368,6 +368,11 @@ TEST_CASE("what compilers print of nameless types is understood") {
     STATIC_REQUIRE(tells("f()::<lambda()>::local"));
     STATIC_REQUIRE_FALSE(tells("lambda"));
     STATIC_REQUIRE_FALSE(tells("a<lambda(int)>"));
+    STATIC_REQUIRE_FALSE(tells("A<lambda(int)>"));
+    STATIC_REQUIRE_FALSE(tells("a0<lambda(int)>"));
+    STATIC_REQUIRE_FALSE(tells("a_<lambda(int)>"));
+    STATIC_REQUIRE_FALSE(tells("a$<lambda(int)>"));
+    STATIC_REQUIRE_FALSE(tells("\xc3\xa4<lambda(int)>"));
     STATIC_REQUIRE_FALSE(tells("a<unnamed>::b"));
     STATIC_REQUIRE_FALSE(tells("a<b{anonymous}>"));
     STATIC_REQUIRE_FALSE(tells("a<b{\"{anonymous}::\\\"<lambda()>\"}>"));
