@@ -7,14 +7,22 @@
 #include "support/fault.hpp"
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
+#include "support/step.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/backing.hpp>
+#include <mmstl/detail/core.hpp>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <new>
+#include <optional>
+#include <ostream>
 #include <set>
 #include <string>
 #include <string_view>
@@ -67,6 +75,85 @@ struct umask_of {
     ~umask_of() { ::umask(old); }
     ::mode_t old;
 };
+
+// ---- creating through core::open ----
+
+using mmstl::detail::failure;
+using mmstl::detail::opening;
+namespace posix = mmstl::detail::posix;
+
+/// The ways in which a named object is made: without a name first; by its name because the file
+/// system has no unnamed files; by its name because an unnamed file cannot get one.
+enum class way : unsigned char { unnamed, without_unnamed, without_links };
+
+std::ostream& operator<<(std::ostream& out, way which) {
+    constexpr const char* names[] = {"unnamed", "without unnamed files", "without links"};
+    return out << names[static_cast<unsigned>(which)];
+}
+
+/// From its construction to its end, the next creation goes this way. The open of the unnamed file
+/// comes after the one that looks for the name, and after that of a file that is opened if it is
+/// there.
+class go {
+public:
+    go(way which, opening how, kind what = kind::file) {
+        const bool opened = what == kind::file && how == opening::open_or_create;
+        if (which == way::without_unnamed)
+            first_.emplace(fault::call::open, opened ? 3 : 2, EOPNOTSUPP);
+        if (which == way::without_links) {
+            first_.emplace(fault::call::linkat, 1, EPERM);
+            second_.emplace(fault::call::linkat, 2, ENOENT);
+        }
+    }
+    go(const go&) = delete;
+    go& operator=(const go&) = delete;
+    ~go() {
+        second_.reset(); // the inner one first
+        first_.reset();
+    }
+
+private:
+    std::optional<fault::fail> first_, second_;
+};
+
+/// `core::open` for the typed views, with the failure thrown.
+template <class Prepare>
+backing_handle open_prepared(const backing& where, opening how, Prepare prepare) {
+    backing_handle opened;
+    mmstl::detail::throw_if(
+        mmstl::detail::core::open(where, mmstl::access::read_write, how, opened, prepare),
+        where.name());
+    return opened;
+}
+
+constexpr std::uint64_t whole = 8192;
+
+/// What a typed view would do: make it long, and write at its end.
+failure fill(backing_handle& fresh) {
+    if (auto f = mmstl::detail::core::resize(fresh, whole, allocation::automatic); f.failed())
+        return f;
+    constexpr std::byte last{42};
+    return posix::write_at(fresh.native_handle(), whole - 1, &last, 1);
+}
+
+/// Whether it is as `fill` makes it.
+bool is_filled(const backing& where) {
+    std::error_code ec;
+    const auto handle = where.open(mmstl::access::read_only, ec);
+    char last = 0;
+    return handle.is_open() && handle.size_bytes() == whole &&
+           ::pread(handle.native_handle(), &last, 1, whole - 1) == 1 && last == 42;
+}
+
+bool exists(const backing& where) {
+    std::error_code ec;
+    return where.open(mmstl::access::read_only, ec).is_open();
+}
+
+/// How many names there are beside those of the test.
+std::ptrdiff_t entries_of(const temporary_directory& directory) {
+    return std::distance(std::filesystem::directory_iterator(directory.path()), {});
+}
 
 } // namespace
 
@@ -743,6 +830,466 @@ TEST_CASE(
         const fault::fail armed(which, 1, EIO);
         CHECK(error_of([&] { (void)mmstl::temporary_file(directory.path()).open(); }) ==
               says(EIO, std::string(name), directory.path()));
+    }
+}
+
+// ---- created whole ----
+
+TEST_CASE("what is created gets its name when it is prepared") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const auto how = GENERATE(opening::create, opening::open_or_create);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    const leak_check guard;
+    int prepared = 0;
+    const auto handle = open_prepared(where, how, [&](backing_handle& fresh) {
+        ++prepared;
+        CHECK(fresh.created());
+        CHECK(fresh.size_bytes() == 0);
+        CHECK(fresh.name() == where.name());
+        CHECK((::fcntl(fresh.native_handle(), F_GETFL) & O_ACCMODE) == O_RDWR);
+        CHECK((::fcntl(fresh.native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
+        CHECK_FALSE(exists(where));
+        auto f = fill(fresh);
+        CHECK_FALSE(exists(where));
+        return f;
+    });
+    CHECK(prepared == 1);
+    CHECK(handle.created());
+    CHECK(handle.name() == where.name());
+    CHECK(handle.size_bytes() == whole);
+    CHECK(mmstl::detail::core::still_names(where, mmstl::detail::core::facts(handle)));
+    CHECK(is_filled(where));
+}
+
+TEST_CASE("what exists is opened or refused, and nothing is prepared") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing_of(100);
+    const auto never = [](backing_handle&) -> failure { throw std::logic_error("prepared"); };
+    const leak_check guard;
+    for (const auto how : {opening::open, opening::open_or_create}) {
+        const auto handle = open_prepared(where, how, never);
+        CHECK_FALSE(handle.created());
+        CHECK(handle.size_bytes() == 100);
+    }
+    CHECK(error_of([&] { (void)open_prepared(where, opening::create, never); }) ==
+          says(EEXIST, which == kind::file ? "open" : "shm_open", where.name()));
+    where.remove();
+    CHECK(error_of([&] { (void)open_prepared(where, opening::open, never); }).code ==
+          std::errc::no_such_file_or_directory);
+}
+
+TEST_CASE("what has no name is prepared each time, and a borrowed descriptor never") {
+    const auto which =
+        GENERATE(kind::temporary_file, kind::memory_file, kind::anonymous, kind::borrowed_fd);
+    INFO(which);
+    const sample one(which);
+    for (const auto how : {opening::open, opening::create, opening::open_or_create}) {
+        const leak_check guard;
+        int prepared = 0;
+        const auto open = [&] {
+            const auto handle = open_prepared(one.backing(), how, [&](backing_handle& fresh) {
+                ++prepared;
+                return fill(fresh);
+            });
+            CHECK(handle.created() == is_fresh(which));
+        };
+        if (is_fresh(which) || how != opening::create)
+            open();
+        else
+            CHECK(error_of(open).code == errc::no_name);
+        CHECK(prepared == (is_fresh(which) ? 1 : 0));
+    }
+}
+
+TEST_CASE("where there are no unnamed files, creating goes by the name") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const auto by = GENERATE(way::without_unnamed, way::without_links);
+    const auto how = GENERATE(opening::create, opening::open_or_create);
+    INFO(which << " " << by);
+    const sample one(which);
+    const auto where = one.backing();
+    const leak_check guard;
+    bool named = false;
+    const auto handle = [&] {
+        const go there(by, how, which);
+        return open_prepared(where, how, [&](backing_handle& fresh) {
+            CHECK(fresh.created());
+            CHECK(fresh.size_bytes() == 0);
+            named = exists(where);
+            return fill(fresh);
+        });
+    }();
+    CHECK(named);
+    CHECK(handle.created());
+    CHECK(is_filled(where));
+    CHECK_FALSE(posix::lock_file(where.open(mmstl::access::read_write).native_handle()).failed());
+}
+
+TEST_CASE("without locks too, creating goes by the name") {
+    const sample one(kind::file);
+    const auto error = GENERATE(ENOLCK, EOPNOTSUPP, EINVAL);
+    const go there(way::without_unnamed, opening::create);
+    const fault::fail armed(fault::call::fcntl, 1, error);
+    CHECK(open_prepared(one.backing(), opening::create, fill).created());
+    CHECK(armed.hit());
+    CHECK(is_filled(one.backing()));
+}
+
+TEST_CASE("what fails or throws while it is prepared leaves nothing behind") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const auto by = GENERATE(way::unnamed, way::without_unnamed, way::without_links);
+    const auto how = GENERATE(opening::create, opening::open_or_create);
+    INFO(which << " " << by);
+    const sample one(which);
+    const auto where = one.backing();
+    const leak_check guard;
+    int left = by == way::without_links ? 1 : 0; // the first time it is prepared in vain
+    const auto fails_with = [&](auto fail) {
+        const go there(by, how, which);
+        (void)open_prepared(where, how, [&, left](backing_handle& fresh) mutable {
+            auto f = fill(fresh);
+            return left-- > 0 ? f : fail();
+        });
+    };
+    CHECK(error_of([&] { fails_with([] { return posix::failed("of its own", ENOSPC); }); }) ==
+          says(ENOSPC, "of its own", where.name()));
+    CHECK_FALSE(exists(where));
+    // Its own errors are not taken for those of creating.
+    for (const int error : {EEXIST, ENOENT, EPERM, EOPNOTSUPP}) {
+        CHECK(error_of([&] { fails_with([&] { return posix::failed("of its own", error); }); }) ==
+              says(error, "of its own", where.name()));
+        CHECK_FALSE(exists(where));
+    }
+    CHECK_THROWS_AS(fails_with([]() -> failure { throw std::bad_alloc(); }), std::bad_alloc);
+    CHECK_FALSE(exists(where));
+}
+
+TEST_CASE("every system call of creating what is prepared fails in turn, on every way") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const auto by = GENERATE(way::unnamed, way::without_unnamed, way::without_links);
+    const auto how = GENERATE(opening::create, opening::open_or_create);
+    INFO(which << " " << by);
+    const sample one(which);
+    const auto where = one.backing();
+    const auto before = holdings::now();
+    const auto make = [&] {
+        const go there(by, how, which);
+        (void)open_prepared(where, how, fill);
+    };
+    for (const int error : {EIO, ENOSPC, EDQUOT}) {
+        const long n = fault::for_each_failure(make, error, [&](const fault::outcome& result) {
+            INFO(result.nth << " " << fault::name_of(result.which));
+            CHECK(holdings::now().beyond(before) == "");
+            // The one that fails anyway, and what gives back.
+            const bool spared = result.which == fault::call::close ||
+                                (by == way::without_unnamed && result.which == fault::call::open) ||
+                                (by == way::without_links && result.which == fault::call::linkat);
+            if (result.exception) {
+                CHECK(error_of([&] { std::rethrow_exception(result.exception); }).code ==
+                      std::error_code(error, std::system_category()));
+                CHECK_FALSE(exists(where));
+            } else {
+                CHECK(spared);
+                CHECK(is_filled(where));
+            }
+            std::error_code ignored;
+            where.remove(ignored);
+        });
+        CHECK(n >= 8);
+        where.remove();
+    }
+    fault::require_every_interruption_is_survived([&] {
+        // Without `go`: an interrupted open is made again, and would shift what that counts.
+        (void)open_prepared(where, how, fill);
+        where.remove();
+    });
+}
+
+TEST_CASE("who loses the race for a name gets what the winner made, or EEXIST") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const auto by = GENERATE(way::unnamed, way::without_links);
+    INFO(which << " " << by);
+    const sample one(which);
+    const auto where = one.backing();
+    const leak_check guard;
+    const auto loses = [&](opening how) {
+        const go there(by, how, which);
+        return open_prepared(where, how, [&](backing_handle& fresh) {
+            auto f = fill(fresh);
+            where.create().resize(123); // the winner
+            return f;
+        });
+    };
+    CHECK(error_of([&] { (void)loses(opening::create); }) ==
+          says(EEXIST, which == kind::file ? "open" : "shm_open", where.name()));
+    CHECK(where.open().size_bytes() == 123);
+    where.remove();
+    const auto handle = loses(opening::open_or_create);
+    CHECK_FALSE(handle.created());
+    CHECK(handle.size_bytes() == 123);
+}
+
+TEST_CASE("a file that is filled before its maker has locked it stays as it is") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const backing where = path;
+    const auto make = [&] { // without an exception, which is a long way to step
+        const go there(way::without_unnamed, opening::create);
+        backing_handle none;
+        const auto f = mmstl::detail::core::open(where, mmstl::access::read_write, opening::create,
+                                                 none, fill);
+        if (f.value != EEXIST || std::string_view(f.call) != "open") ::_exit(1);
+    };
+    {
+        // Once before: what the dynamic linker does at first calls is a long way too.
+        const go there(way::without_unnamed, opening::create);
+        (void)open_prepared(directory / "other", opening::create, fill);
+    }
+    stepped_child maker(make);
+    if (maker.now() == stepped_child::state::refused)
+        return skip_loudly("ptrace is not allowed here");
+    while (maker.now() == stepped_child::state::inside && ::access(path.c_str(), F_OK) != 0)
+        maker.step();
+    REQUIRE(maker.now() == stepped_child::state::inside);
+    {
+        const auto theirs = backing(path).open(mmstl::access::read_write);
+        REQUIRE_FALSE(posix::lock_file(theirs.native_handle()).failed());
+        write_file(path, "theirs");
+    }
+    while (maker.now() == stepped_child::state::inside) maker.step();
+    CHECK(maker.now() == stepped_child::state::at_end);
+    CHECK(read_file(path) == "theirs");
+}
+
+TEST_CASE("what is created whole fails as what is created empty") {
+    const temporary_directory directory;
+    write_file(directory / "plain", "");
+    std::filesystem::create_symlink(directory / "nothing", directory / "dangling");
+    std::filesystem::create_symlink(directory / "loop", directory / "loop");
+    std::filesystem::create_directory(directory / "directory");
+    const backing all[] = {
+        directory / "no/such/directory",
+        directory / "plain/x",
+        directory / "plain",
+        directory / "dangling",
+        directory / "loop",
+        directory / "loop/x",
+        directory / "directory",
+        directory / "new/",
+        directory / "directory/",
+        directory / "directory/.",
+        directory / std::string(256, 'x'),
+        std::string(5000, 'x'),
+        std::string(2500, '/') + std::string(2500, 'x'),
+        (directory / "x") + std::string(1, '\0') + "y",
+        "",
+        "/",
+        ".",
+        "/proc/mmstl-test",
+        mmstl::shared_memory(""),
+        mmstl::shared_memory("/"),
+        mmstl::shared_memory("/mmstl-test/x"),
+        mmstl::shared_memory("/."),
+        mmstl::shared_memory(".."),
+        mmstl::shared_memory(std::string(256, 'x')),
+        mmstl::shared_memory(std::string(5000, 'x')),
+        mmstl::shared_memory(std::string("/x\0y", 4)),
+        mmstl::borrowed_fd(0),
+    };
+    for (const auto& one : all) {
+        INFO(one.name());
+        const leak_check guard;
+        const auto expected = error_of([&] { (void)one.create(); });
+        CHECK(expected.code);
+        CHECK(error_of([&] { (void)open_prepared(one, opening::create, fill); }) == expected);
+        if (!one.has_name()) continue;
+        const auto or_opened = error_of([&] { (void)one.open_or_create(); });
+        CHECK(error_of([&] {
+                  (void)open_prepared(one, opening::open_or_create,
+                                      [](backing_handle&) { return failure{}; });
+              }) == or_opened);
+    }
+    CHECK(entries_of(directory) == 4);
+    ::chmod(directory.path().c_str(), 0755);
+    check_in_child([&] {
+        become_nobody();
+        expect(error_of([&] { (void)open_prepared(directory / "x", opening::create, fill); }) ==
+               says(EACCES, "open", directory / "x"));
+    });
+}
+
+TEST_CASE("names of every spelling are created whole") {
+    const temporary_directory directory;
+    const shared_memory_name name;
+    const std::string bare = name.text().substr(1);
+    const umask_of mask(022);
+    for (const auto& spelled : {bare, "/" + bare, "//" + bare}) {
+        INFO(spelled);
+        const auto where = mmstl::shared_memory(spelled, {.permissions = 0666});
+        CHECK(permissions_of(open_prepared(where, opening::create, fill)) == 0644U);
+        CHECK(is_filled(mmstl::shared_memory(name.text())));
+        where.remove();
+    }
+    check_in_child([&] {
+        expect(::chdir(directory.path().c_str()) == 0);
+        for (const std::string& spelled :
+             {std::string("a"), std::string("./b"), directory / "c",
+              std::string("../.") + "/" + directory.path().filename().string() + "/d"}) {
+            (void)open_prepared(spelled, opening::create, fill);
+            expect(is_filled(spelled), spelled);
+        }
+    });
+    CHECK(entries_of(directory) == 4);
+    CHECK(permissions_of(open_prepared(directory / "e", opening::create, fill)) == 0644U);
+    CHECK(permissions_of(open_prepared(mmstl::file(directory / "f", {.permissions = 0640}),
+                                       opening::open_or_create, fill)) == 0640U);
+}
+
+TEST_CASE("who may not link through the descriptor links through /proc") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    {
+        const fault::fail unprivileged(fault::call::linkat, 1, ENOENT);
+        CHECK(open_prepared(path, opening::create, fill).created());
+        CHECK(unprivileged.count(fault::call::linkat) == 2);
+    }
+    CHECK(is_filled(path));
+    ::chmod(directory.path().c_str(), 0777);
+    check_in_child([&] { // whatever this kernel allows
+        become_nobody();
+        (void)open_prepared(directory / "y", opening::create, fill);
+    });
+    CHECK(is_filled(directory / "y"));
+}
+
+// ---- the calls below ----
+
+TEST_CASE("a write that is done in pieces is completed, and reports its errno") {
+    auto handle = mmstl::memory_file("x").open(mmstl::access::read_write);
+    const auto write = [&](std::string_view text) {
+        return posix::write_at(handle.native_handle(), 3,
+                               reinterpret_cast<const std::byte*>(text.data()), text.size());
+    };
+    for (const long nth : {1, 2, 3}) {
+        const fault::shorten armed(fault::call::pwrite, nth);
+        CHECK_FALSE(write("0123456789").failed());
+        CHECK(handle.size_bytes() == 13);
+        std::string got(10, '\0');
+        REQUIRE(::pread(handle.native_handle(), got.data(), 10, 3) == 10);
+        CHECK(got == "0123456789");
+        handle.resize(0);
+    }
+    {
+        const fault::fail interrupted(fault::call::pwrite, 1, EINTR);
+        CHECK_FALSE(write("abc").failed());
+    }
+    const fault::shorten half(fault::call::pwrite, 1);
+    const fault::fail armed(fault::call::pwrite, 2, ENOSPC);
+    const auto f = write("abcdef");
+    CHECK(f.code() == std::errc::no_space_on_device);
+    CHECK(std::string_view(f.call) == "pwrite");
+    CHECK_FALSE(write("").failed());
+}
+
+TEST_CASE("the lock of a file excludes whoever opened it on his own, until it is given back") {
+    const temporary_directory directory;
+    write_file(directory / "x", "");
+    const auto open = [&] { return backing(directory / "x").open(mmstl::access::read_write); };
+    const auto is_free = [&] {
+        const auto other = open();
+        struct ::flock asked {};
+        asked.l_type = F_WRLCK;
+        REQUIRE(::fcntl(other.native_handle(), F_OFD_GETLK, &asked) == 0);
+        return asked.l_type == F_UNLCK;
+    };
+    auto handle = open();
+    CHECK(is_free());
+    CHECK_FALSE(posix::lock_file(handle.native_handle()).failed());
+    CHECK_FALSE(is_free());
+    CHECK_FALSE(posix::unlock_file(handle.native_handle()).failed());
+    CHECK(is_free());
+    CHECK_FALSE(posix::lock_file(handle.native_handle()).failed());
+    handle.close();
+    CHECK(is_free());
+
+    child holder([&] {
+        const auto theirs = open();
+        expect(!posix::lock_file(theirs.native_handle()).failed());
+        ::pause();
+    });
+    while (is_free()) ::usleep(100);
+    child waiter([&] { expect(!posix::lock_file(open().native_handle()).failed()); });
+    holder.kill();
+    CHECK(waiter.wait().ok());
+    handle = open();
+    const fault::fail interrupted(fault::call::fcntl, 1, EINTR);
+    CHECK_FALSE(posix::lock_file(handle.native_handle()).failed());
+    CHECK_FALSE(is_free());
+    CHECK(posix::unlock_file(-1).code() == std::errc::bad_file_descriptor);
+}
+
+TEST_CASE("starting write-back reports its errno, and of nothing starts nothing") {
+    const sample one(kind::file);
+    const auto where = one.backing_of(100);
+    const auto handle = where.open(mmstl::access::read_write);
+    const fault::watch watching;
+    CHECK_FALSE(posix::start_writing(handle.native_handle(), 0, 100).failed());
+    CHECK(watching.count(fault::call::sync_file_range) == 1);
+    CHECK_FALSE(posix::start_writing(handle.native_handle(), 50, 0).failed());
+    CHECK(watching.count(fault::call::sync_file_range) == 1);
+    {
+        const fault::fail interrupted(fault::call::sync_file_range, 1, EINTR);
+        CHECK_FALSE(posix::start_writing(handle.native_handle(), 0, 100).failed());
+    }
+    const fault::fail armed(fault::call::sync_file_range, 1, EIO);
+    const auto f = posix::start_writing(handle.native_handle(), 0, 100);
+    CHECK(f.code() == std::errc::io_error);
+    CHECK(std::string_view(f.call) == "sync_file_range");
+}
+
+TEST_CASE("the directory of a name is written, if it can be opened") {
+    const temporary_directory directory;
+    const leak_check guard;
+    for (const std::string& path :
+         {directory / "x", std::string("x"), std::string("/x"), std::string("./x")}) {
+        INFO(path);
+        const fault::watch watching;
+        CHECK_FALSE(posix::sync_directory_of(path.c_str()).failed());
+        CHECK(watching.count(fault::call::fsync) == 1);
+    }
+    CHECK_FALSE(posix::sync_directory_of((directory / "gone/x").c_str()).failed());
+    CHECK(posix::sync_directory_of((std::string(5000, 'x') + "/x").c_str()).code() ==
+          std::errc::filename_too_long);
+    const auto path = directory / "x";
+    const auto with = [&](fault::call which, int error) {
+        const fault::fail armed(which, 1, error);
+        return posix::sync_directory_of(path.c_str()).code();
+    };
+    CHECK(with(fault::call::fsync, EIO) == std::errc::io_error);
+    CHECK_FALSE(with(fault::call::fsync, EINTR));
+    CHECK_FALSE(with(fault::call::fsync, EINVAL)); // no such thing on that file system
+    CHECK_FALSE(with(fault::call::open, EACCES));
+    CHECK(with(fault::call::open, EMFILE) == std::errc::too_many_files_open);
+}
+
+TEST_CASE("the boot has 36 characters, or none") {
+    std::array<char, 40> id{};
+    id.fill('?');
+    if (!posix::boot_id(id)) return skip_loudly("no boot_id here");
+    CHECK(std::string_view(id.data()) ==
+          read_file("/proc/sys/kernel/random/boot_id").substr(0, 36));
+    CHECK(std::string_view(id.data()).size() == 36);
+    CHECK((id[37] == 0 && id[38] == 0 && id[39] == 0));
+    const leak_check guard;
+    for (const auto which : {fault::call::open, fault::call::pread}) {
+        const fault::fail armed(which, 1, EIO);
+        CHECK_FALSE(posix::boot_id(id));
+        CHECK(id == std::array<char, 40>{});
+        id.fill('?');
     }
 }
 

@@ -8,13 +8,17 @@
 #include "support/fault.hpp"
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
+#include "support/soak.hpp"
+#include "support/step.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/mapped_span.hpp>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <complex>
 #include <cstddef>
 #include <cstdint>
@@ -112,6 +116,21 @@ void check_span_fails(const backing& what, const span_options& options, const sa
 template <class Lock>
 concept lockable = requires(Lock& lock) {
     lock.lock();
+};
+
+/// An object that forked children share.
+template <class T> class shared {
+public:
+    shared()
+        : at_(new (::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                          -1, 0)) T) {}
+    shared(const shared&) = delete;
+    shared& operator=(const shared&) = delete;
+    ~shared() { ::munmap(at_, sizeof(T)); }
+    T* operator->() const noexcept { return at_; }
+
+private:
+    T* at_;
 };
 
 enum class colour : unsigned char { red };
@@ -622,6 +641,179 @@ TEST_CASE("a failed creation leaves no file behind") {
     CHECK(mutable_numbers::create(path, 1, ec).empty());
     CHECK(ec == std::errc::not_enough_memory);
     CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("whoever finds the name of a span finds all of it") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    const std::uint64_t n = 1 << 14;
+    // Of what the observer sees, the shortest; and how often it saw anything.
+    struct seen {
+        std::atomic<std::uint64_t> shortest{UINT64_MAX}, times{0};
+    };
+    const shared<seen> found;
+    child observer([&] {
+        for (std::error_code ec;;) {
+            const auto handle = where.open(read_only, ec);
+            if (!handle.is_open()) continue;
+            const auto size = handle.size_bytes();
+            if (size < found->shortest) found->shortest = size;
+            ++found->times;
+        }
+    });
+    const auto enough = static_cast<std::uint64_t>(soaked(300));
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(soaked(1));
+    for (bool opens = false; found->times < enough; opens = !opens) {
+        REQUIRE(std::chrono::steady_clock::now() < give_up);
+        auto span =
+            opens ? mutable_numbers::open_or_create(where, n) : mutable_numbers::create(where, n);
+        CHECK(span.created());
+        where.remove();
+    }
+    CHECK(found->shortest == n * sizeof(std::uint32_t));
+}
+
+TEST_CASE("a creator that is killed leaves nothing, or all of it") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const sample one(which);
+    const auto where = one.backing();
+    const bool is_file = which == kind::file;
+    bool nothing = false;
+    bool all = false;
+    const auto report = kill_at_every_instruction(
+        is_file ? "creating a file" : "creating shared memory",
+        [&] {
+            std::error_code ignored;
+            where.remove(ignored);
+            return 0;
+        },
+        [&](int) {
+            std::error_code ec;
+            (void)mutable_numbers::create(where, 5000, ec);
+            if (ec) ::_exit(1);
+        },
+        [&](int, long) {
+            std::error_code ec;
+            const auto left = where.open(read_only, ec);
+            (left.is_open() ? all : nothing) = true;
+            if (left.is_open()) CHECK(left.size_bytes() == 20'000);
+        },
+        30'000);
+    if (!report.allowed) return;
+    CHECK(nothing);
+    CHECK(all);
+}
+
+TEST_CASE("of many that open_or_create a span at once, one creates and all share it") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const bool threads = GENERATE(true, false);
+    INFO(which << (threads ? " threads" : " processes"));
+    const sample one(which);
+    const auto where = one.backing();
+    constexpr unsigned n_racers = 4;
+    struct race {
+        std::atomic<unsigned> ready{0}, created{0}, wrong{0};
+    };
+    for (long round = 0; round < soaked(50); ++round) {
+        const shared<race> at;
+        const auto run = [&](unsigned me) {
+            for (++at->ready; at->ready < n_racers;) std::this_thread::yield();
+            auto span = mutable_numbers::open_or_create(where, 1000);
+            at->created += span.created() ? 1 : 0;
+            at->wrong += span.size() == 1000 ? 0 : 1;
+            span[me] = me + 1;
+        };
+        if (threads) {
+            std::vector<std::thread> all;
+            for (unsigned i = 0; i < n_racers; ++i) all.emplace_back(run, i);
+            for (auto& thread : all) thread.join();
+        } else {
+            std::vector<child> all;
+            for (unsigned i = 0; i < n_racers; ++i) all.emplace_back([&, i] { run(i); });
+            for (auto& racer : all) REQUIRE(racer.wait().ok());
+        }
+        CHECK(at->created == 1);
+        CHECK(at->wrong == 0);
+        const numbers span(where);
+        for (unsigned i = 0; i < n_racers; ++i) CHECK(span[i] == i + 1);
+        where.remove();
+    }
+}
+
+TEST_CASE("a span that was prepared in vain is prepared again, and the first one is unmapped") {
+    const sample one(kind::file);
+    const auto where = one.backing();
+    const leak_check guard;
+    { // the link finds the name taken, and then the opening finds it free again
+        const fault::fail taken(fault::call::linkat, 1, EEXIST);
+        const auto ours = mutable_numbers::open_or_create(where, 100);
+        CHECK(ours.created()); // in the second round
+        CHECK(ours.size() == 100);
+        CHECK(taken.count(fault::call::mmap) == 2);
+        CHECK(taken.count(fault::call::munmap) == 1);
+    }
+    where.remove();
+    const fault::fail taken(fault::call::linkat, 1, EEXIST);
+    CHECK(error_of([&] { (void)mutable_numbers::create(where, 100); }) ==
+          says(EEXIST, "open", where.name()));
+}
+
+TEST_CASE("creating a span leaves nothing behind where there are no unnamed files") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    const auto before = holdings::now();
+    const auto make = [&] { (void)mutable_numbers::create(where, 100); };
+    const auto make_by_name = [&] {
+        const fault::fail without(fault::call::linkat, 1, EPERM);
+        const fault::fail at_all(fault::call::linkat, 2, EPERM);
+        make();
+    };
+    const long n = fault::for_each_failure(make_by_name, EIO, [&](const fault::outcome& result) {
+        INFO(result.nth << " " << fault::name_of(result.which));
+        CHECK(holdings::now().beyond(before) == "");
+        std::error_code ec;
+        CHECK(where.open(read_only, ec).is_open() == !result.exception);
+        if (!result.exception)
+            CHECK((result.which == fault::call::close || result.which == fault::call::munmap ||
+                   result.which == fault::call::linkat));
+        where.remove(ec);
+    });
+    CHECK(n >= 12);
+    where.remove();
+    for (long nth = 1;; ++nth) {
+        REQUIRE(nth < 30);
+        const fault::fail without(fault::call::linkat, 1, EPERM);
+        const fault::fail at_all(fault::call::linkat, 2, EPERM);
+        const failing_allocation armed(nth);
+        try {
+            make();
+            break;
+        } catch (const std::bad_alloc&) {
+            std::error_code ec;
+            CHECK_FALSE(where.open(read_only, ec).is_open());
+        }
+    }
+    CHECK(where.open().size_bytes() == 400);
+}
+
+TEST_CASE("a span of shared memory is created with its permissions, less the umask") {
+    const shared_memory_name name;
+    const temporary_directory directory;
+    const auto mode = [](const std::string& path) {
+        struct ::stat status {};
+        REQUIRE(::stat(path.c_str(), &status) == 0);
+        return status.st_mode & 07777U;
+    };
+    const auto old = ::umask(022);
+    (void)mutable_numbers::create(mmstl::shared_memory(name.text(), {.permissions = 0664}), 1);
+    (void)mutable_numbers::create(mmstl::file(directory / "x"), 1);
+    ::umask(old);
+    CHECK(mode("/dev/shm" + name.text()) == 0644U);
+    CHECK(mode(directory / "x") == 0644U);
 }
 
 TEST_CASE("creating on a full disk is an error, and takes nothing") {

@@ -149,8 +149,9 @@ public:
     /// Makes a new backing of `n` zero elements (after `offset_bytes` zero bytes), with blocks
     /// allocated by default. The count in the options says nothing here.
     ///
-    /// Throws: as the constructor; EEXIST when there is one by that name, which stays as it is;
-    ///         ENOSPC, EDQUOT, EFBIG. On failure nothing is left behind.
+    /// Processes: as `open_or_create`.
+    /// Throws:    as the constructor; EEXIST when there is one by that name, which stays as it is;
+    ///            ENOSPC, EDQUOT, EFBIG. On failure nothing is left behind.
     [[nodiscard]] static mapped_span
     create(const backing& at, size_type n,
            const span_options& options = {}) requires(!std::is_const_v<T>) {
@@ -169,8 +170,13 @@ public:
     /// Opens what is there as the constructor does, or creates it with `n` elements; `created()`
     /// tells which happened.
     ///
-    /// Processes: one that opens while another is still creating finds the file empty or shorter than
-    /// it will be; after a creator was killed it stays so, and is opened as it is.
+    /// Processes: the name appears when the file has its length, so that nobody sees half a file,
+    ///            and a creator that is killed leaves nothing; of several that create at once one
+    ///            does, and the others open what it made. Where the file system has no unnamed
+    ///            files (NFS, FAT, overlays before Linux 6.1), one that opens while another is
+    ///            creating may find the file empty or too short; after a kill it stays so, and is
+    ///            opened as it is.
+    /// Source:    open(2), O_TMPFILE.
     [[nodiscard]] static mapped_span
     open_or_create(const backing& at, size_type n,
                    const span_options& options = {}) requires(!std::is_const_v<T>) {
@@ -327,13 +333,14 @@ public:
     /// Follows a file that has grown (or shrunk): maps it anew as it was opened, and tells whether
     /// the length has changed.
     ///
-    /// Without an argument the file is found by its name (a relative path as it is resolved now); a span of something without a name needs
-    /// the backing again. A span that was copied is copied anew, of whatever stands there now, and
-    /// answers true.
+    /// Without an argument the file is found by its name (a relative path as it is resolved now); a
+    /// span of something without a name needs the backing again. A span that was copied is copied
+    /// anew, of whatever stands there now, and answers true.
     /// Validity: pointers and iterators are invalidated when it returns true, and only then.
     /// Throws:   as the constructor; `replaced` when the name stands for another file by now;
-    ///           `wrong_access` when the length has changed under a copy-on-write span, whose changes
-    ///           would be lost; `no_name`, also after `close()`. The span is then as before.
+    ///           `wrong_access` when the length has changed under a copy-on-write span, whose
+    ///           changes would be lost; `no_name`, also after `close()`. The span is then as
+    ///           before.
     bool refresh() {
         backing same = anonymous();
         detail::throw_if(detail::core::backing_of(map_, same), name());
@@ -468,22 +475,26 @@ detail::failure mapped_span<T>::assign(const backing& from, const span_options& 
         return detail::refuse(errc::misaligned, call, options.offset_bytes);
 
     backing_handle opened;
+    mapped_span made;
+    const auto prepare = [&](backing_handle& fresh) {
+        made = mapped_span(); // of a file that did not get the name
+        const auto count = count_if_created ? count_if_created : options.count;
+        auto f = make_room(fresh, options, count);
+        return f.failed() ? f : made.map(fresh, options, wanted, count);
+    };
     if (wanted == mmstl::access::read_only && options.copy_below_bytes != 0 && !from.is_fresh()) {
         if (auto f = detail::core::open_bare(from, opened); f.failed()) return f;
         if (auto f = copy(from, opened, options); f.failed() || is_copy()) return f;
         if (auto f = detail::core::complete(opened, from); f.failed()) return f;
-    } else if (auto f = detail::core::open(from, wanted, how, opened); f.failed()) {
+    } else if (auto f = detail::core::open(from, wanted, how, opened, prepare); f.failed()) {
         return f;
     }
-    detail::creation made(from, opened);
-    auto count = options.count;
-    if (opened.created()) {
-        if (count_if_created) count = count_if_created;
-        if (auto f = make_room(opened, options, count); f.failed()) return f;
+    if (!opened.created()) {
+        made = mapped_span();
+        if (auto f = made.map(opened, options, wanted, options.count); f.failed()) return f;
     }
-    if (auto f = map(opened, options, wanted, count); f.failed()) return f;
-    created_ = opened.created();
-    made.keep();
+    made.created_ = opened.created();
+    swap(made);
     return {};
 }
 

@@ -11,8 +11,14 @@
 #include <mmstl/detail/posix.hpp>
 #include <mmstl/mapping.hpp>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace mmstl::inline v1::detail {
 
@@ -20,6 +26,7 @@ namespace mmstl::inline v1::detail {
 enum class opening : unsigned char { open, create, open_or_create };
 
 struct core {
+    /// Opens, or creates under the eyes of everybody.
     static failure open(const backing& from, access wanted, opening how, backing_handle& to) {
         switch (how) {
         case opening::open: return backing_handle::open(from, wanted, to);
@@ -29,6 +36,24 @@ struct core {
         return backing_handle::open_or_create(from, to);
     }
 
+    /// Opens as `how` says. What has to be made is made ready by `prepare(handle)` before anyone
+    /// can find it by its name: neither another process nor one that comes after a kill sees a
+    /// part.
+    ///
+    /// `prepare` returns a `failure`, and may throw. It is called only for what is made, and gets
+    /// it empty, open for reading and writing. What it has prepared may be lost to another process
+    /// that was faster: then it is called anew with another file, or `to` is in the end what that
+    /// process has made, and `to.created()` is false. Nothing is left behind by an error or an
+    /// exception, and `to` is then as before.
+    ///
+    /// On file systems that have no unnamed files (NFS, FAT, overlays before Linux 6.1) the name is
+    /// there first, and `prepare` works under `posix::lock_file`: who opens a file that is empty,
+    /// and wants to know whether it stays so, waits for that lock and looks again, at the name too.
+    /// Whoever fills it under the lock before its maker has got that owns it: the name was taken.
+    template <class Prepare>
+    static failure open(const backing& from, access wanted, opening how, backing_handle& to,
+                        Prepare prepare);
+
     /// Opens for reading, without a name or facts: `complete` adds both.
     static failure open_bare(const backing& from, backing_handle& to) {
         return backing_handle::attach(from, access::read_only, posix::disposition::open, to);
@@ -36,6 +61,19 @@ struct core {
     static failure complete(backing_handle& what, const backing& from) {
         what.name_ = from.name_;
         return what.examine();
+    }
+
+    /// Where the name is in the file system; empty for what is not the name of a file: opening it
+    /// says why.
+    static std::string path_of(const backing& named) {
+        if (named.kind_ == backing::kind::file)
+            return named.name_.ends_with('/') ? std::string() : named.name_;
+        std::string_view name = named.name_; // shm_overview(7), and what the C library makes of it
+        name.remove_prefix(std::min(name.find_first_not_of('/'), name.size()));
+        constexpr std::size_t longest = 254;
+        const bool refused = name.empty() || name.size() > longest || name == "." || name == ".." ||
+                             name.find('/') != name.npos;
+        return refused ? std::string() : std::string("/dev/shm/").append(name);
     }
 
     /// Whether the name stands for that file; of shared memory, which has no path, always.
@@ -85,10 +123,25 @@ struct core {
     }
 
     static failure release(mapping& what) noexcept { return what.release(); }
+
+private:
+    /// What else there is to know of an attempt to create.
+    enum class verdict : unsigned char {
+        final,      ///< nothing: it is made, or failed
+        name_taken, ///< someone else was faster
+        by_name,    ///< failed for want of unnamed files: try it the other way
+    };
+
+    template <class Prepare>
+    static failure make_unnamed(const std::string& path, const backing& from, backing_handle& to,
+                                Prepare& prepare, verdict& found);
+    template <class Prepare>
+    static failure make_by_name(const backing& from, backing_handle& to, Prepare& prepare,
+                                verdict& found);
 };
 
-/// Takes back what was created unless it is kept, so that neither an error nor an exception leaves
-/// anything behind. A file that has taken the name meanwhile stays.
+/// Takes back what was created by its name unless it is kept, so that neither an error nor an
+/// exception leaves anything behind. A file that has taken the name meanwhile stays.
 class creation {
 public:
     creation(const backing& from, const backing_handle& opened) noexcept
@@ -106,6 +159,93 @@ private:
     const backing* from_;
     posix::facts made_;
 };
+
+template <class Prepare>
+failure core::open(const backing& from, access wanted, opening how, backing_handle& to,
+                   Prepare prepare) {
+    if (how == opening::open || !from.has_name()) {
+        backing_handle opened;
+        if (auto f = open(from, wanted, how, opened); f.failed()) return f;
+        if (opened.created())
+            if (auto f = prepare(opened); f.failed()) return f;
+        to = std::move(opened);
+        return {};
+    }
+    // Who loses the creation finds the file there, who finds it gone creates it: see
+    // backing_handle::open_or_create.
+    for (int tries = 0;; ++tries) {
+        if (how == opening::open_or_create) {
+            auto f = backing_handle::open(from, access::read_write, to);
+            if (f.code() != std::errc::no_such_file_or_directory) return f;
+        }
+        const std::string path = path_of(from);
+        auto found = path.empty() ? verdict::by_name : verdict::final;
+        failure f;
+        if (found != verdict::by_name) f = make_unnamed(path, from, to, prepare, found);
+        if (found == verdict::by_name) f = make_by_name(from, to, prepare, found);
+        if (found != verdict::name_taken || how == opening::create || tries == 100) return f;
+    }
+}
+
+template <class Prepare>
+failure core::make_unnamed(const std::string& path, const backing& from, backing_handle& to,
+                           Prepare& prepare, verdict& found) {
+    // Where creating by name would have failed too, the error is that of creating by name.
+    const char* const call = from.kind_ == backing::kind::file ? "open" : "shm_open";
+    const auto fails = [&](failure f, verdict why) {
+        found = why;
+        f.call = call;
+        return f;
+    };
+    if (auto f = from.check_name("open"); f.failed()) return f;
+    bool exists = false; // asked first: to prepare may be dear
+    if (auto f = posix::find_name(path.c_str(), exists); f.failed())
+        return fails(f, verdict::final);
+    if (exists) return fails(posix::failed(call, EEXIST), verdict::name_taken);
+
+    backing_handle made;
+    made.name_ = from.name_;
+    const std::string directory(posix::directory_of(path));
+    if (auto f = posix::open_unnamed(directory, from.permissions_, made.fd_); f.failed())
+        return fails(f, posix::is_for_want_of_unnamed_files(f) ? verdict::by_name : verdict::final);
+    made.kind_ = from.kind_;
+    made.created_ = true;
+    if (auto f = made.examine(); f.failed()) return f;
+    if (auto f = prepare(made); f.failed()) return f;
+    if (auto f = posix::give_name(made.fd_, path.c_str()); f.failed()) {
+        if (f.code() == std::errc::file_exists) return fails(f, verdict::name_taken);
+        if (posix::is_for_want_of_unnamed_files(f)) found = verdict::by_name;
+        return f;
+    }
+    to = std::move(made);
+    return {};
+}
+
+template <class Prepare>
+failure core::make_by_name(const backing& from, backing_handle& to, Prepare& prepare,
+                           verdict& found) {
+    found = verdict::final;
+    backing_handle made;
+    if (auto f = backing_handle::create(from, made); f.failed()) {
+        if (f.code() == std::errc::file_exists) found = verdict::name_taken;
+        return f;
+    }
+    creation taken_back(from, made);
+    const auto locked = posix::lock_file(made.fd_);
+    if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
+    if (auto f = made.examine(); f.failed()) return f;
+    if (made.facts_.size_bytes != 0) {
+        taken_back.keep();
+        found = verdict::name_taken;
+        return posix::failed(from.kind_ == backing::kind::file ? "open" : "shm_open", EEXIST);
+    }
+    if (auto f = prepare(made); f.failed()) return f;
+    if (!locked.failed())
+        if (auto f = posix::unlock_file(made.fd_); f.failed()) return f;
+    taken_back.keep();
+    to = std::move(made);
+    return {};
+}
 
 } // namespace mmstl::inline v1::detail
 

@@ -10,12 +10,14 @@
 #include <mmstl/access.hpp>
 #include <mmstl/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -120,6 +122,11 @@ inline bool examine_path(const char* path, facts& found) noexcept {
 
 // ---- opening and naming ----
 
+/// Closes once: after EINTR the descriptor is gone too (close(2), Linux).
+inline failure close(int fd) noexcept {
+    return ::close(fd) == -1 && errno != EINTR ? failed("close") : failure{};
+}
+
 inline int open_flags(access wanted) noexcept {
     return wanted == access::read_write ? O_RDWR : O_RDONLY;
 }
@@ -127,8 +134,8 @@ inline int open_flags(access wanted) noexcept {
 enum class disposition : unsigned char { open, create };
 
 /// O_NONBLOCK, so that a FIFO without a writer is refused and not waited for. A regular file minds
-/// it only under another process's lease (fcntl(2), F_SETLEASE): then it is opened again, and waited
-/// for.
+/// it only under another process's lease (fcntl(2), F_SETLEASE): then it is opened again, and
+/// waited for.
 inline failure open_file(const char* path, access wanted, disposition how, unsigned permissions,
                          int& fd) noexcept {
     const int flags = open_flags(wanted) | O_CLOEXEC | O_NOCTTY |
@@ -154,8 +161,26 @@ inline failure open_shared_memory(const char* name, access wanted, disposition h
     return check("shm_open", fd);
 }
 
+/// The directory that holds `path`, which is not empty.
+inline std::string_view directory_of(std::string_view path) noexcept {
+    const auto slash = path.rfind('/');
+    if (slash == path.npos) return ".";
+    return path.substr(0, slash == 0 ? 1 : slash);
+}
+
+/// Whether the name stands for anything, be it a symbolic link to nothing.
+inline failure find_name(const char* path, bool& found) noexcept {
+    const int fd = retry([&] { return ::open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC); });
+    found = fd != -1;
+    if (!found) return errno == ENOENT ? failure{} : failed("open");
+    (void)close(fd);
+    return {};
+}
+
 /// A file without a name in `directory`, gone with its last descriptor unless `give_name` follows.
 /// EOPNOTSUPP where the file system has none, EISDIR from kernels before O_TMPFILE.
+///
+/// Linux before 6.0 forgets the umask here on file systems that are mounted without ACLs.
 inline failure open_unnamed(const std::string& directory, unsigned permissions, int& fd) noexcept {
     fd = retry([&] {
         return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC,
@@ -167,14 +192,24 @@ inline failure open_unnamed(const std::string& directory, unsigned permissions, 
 /// Gives an unnamed file its name, with all that is in it; EEXIST when the name is taken, also by a
 /// symbolic link to nothing.
 ///
-/// Through the descriptor itself, which Linux before 6.10 allows to the privileged alone (ENOENT for
-/// others); then through /proc, which may not be there.
+/// Through the descriptor itself, which Linux before 6.10 allows to the privileged alone (ENOENT
+/// for others); then through /proc, which may not be there.
 inline failure give_name(int fd, const char* path) noexcept {
     if (::linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return {};
     if (errno != ENOENT && errno != EPERM && errno != EINVAL) return failed("linkat");
     char link[32] = "/proc/self/fd/"; // the zeros behind it end the number
     std::to_chars(link + std::string_view(link).size(), link + sizeof link - 1, fd);
     return check("linkat", ::linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
+/// Whether `open_unnamed` or `give_name` failed in a way in which creating by name may not: no
+/// unnamed files there (EOPNOTSUPP, EISDIR; EINVAL, ENOSYS), no links (EPERM, EMLINK), no /proc
+/// (ENOENT), or another file system in between (EXDEV). Where ENOENT, EACCES or EPERM are about the
+/// directory, creating by name says so too.
+inline bool is_for_want_of_unnamed_files(const failure& f) noexcept {
+    constexpr int signs[] = {EOPNOTSUPP, EISDIR, EINVAL, ENOSYS, EPERM,
+                             EMLINK,     ENOENT, EXDEV,  EACCES};
+    return std::find(std::begin(signs), std::end(signs), f.value) != std::end(signs);
 }
 
 /// A file without a name in `directory`, or a name taken away at once where the file system has no
@@ -213,11 +248,6 @@ inline failure check_access(int fd, access wanted) noexcept {
     const bool fits =
         (flags & O_PATH) == 0 && (wanted == access::read_write ? mode == O_RDWR : mode != O_WRONLY);
     return fits ? failure{} : refuse(errc::wrong_access, "borrowed_fd");
-}
-
-/// Closes once: after EINTR the descriptor is gone too (close(2), Linux).
-inline failure close(int fd) noexcept {
-    return ::close(fd) == -1 && errno != EINTR ? failed("close") : failure{};
 }
 
 inline failure unlink(const char* path) noexcept { return check("unlink", ::unlink(path)); }
@@ -316,14 +346,10 @@ inline failure start_writing(int fd, std::uint64_t first_byte, std::uint64_t n_b
 /// relative path after chdir) is no error, nor is a file system that has no fsync of directories
 /// (EINVAL).
 inline failure sync_directory_of(const char* path) noexcept {
-    const std::string_view all(path);
-    const auto slash = all.rfind('/');
-    char directory[4096] = "."; // PATH_MAX: a longer one names nothing
-    if (slash != all.npos) {
-        const auto length = slash == 0 ? 1 : slash;
-        if (length >= sizeof directory) return failed("open", ENAMETOOLONG);
-        directory[all.copy(directory, length)] = '\0';
-    }
+    char directory[4096]; // NOLINT: filled below. PATH_MAX: a longer one names nothing
+    const auto held_by = directory_of(path);
+    if (held_by.size() >= sizeof directory) return failed("open", ENAMETOOLONG);
+    directory[held_by.copy(directory, held_by.size())] = '\0';
     const int fd = retry([&] { return ::open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
     if (fd == -1) return errno == EACCES || errno == ENOENT ? failure{} : failed("open");
     const auto f = sync(fd);
@@ -333,13 +359,18 @@ inline failure sync_directory_of(const char* path) noexcept {
 
 /// Waits for an exclusive lock on the whole file, however long it gets, that belongs to the open
 /// file description: threads that opened it on their own exclude each other too, closing another
-/// descriptor of the file does not give it back, and the end of its process does. Needs a descriptor
-/// that is open for writing.
+/// descriptor of the file does not give it back, and the end of its process does. Needs a
+/// descriptor that is open for writing.
 inline failure lock_file(int fd) noexcept {
     struct ::flock whole {};
     whole.l_type = F_WRLCK;
     whole.l_whence = SEEK_SET;
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &whole); }));
+}
+
+/// Whether `lock_file` failed because the file system has no locks, so that nobody holds one.
+inline bool is_for_want_of_locks(const failure& f) noexcept {
+    return f.value == ENOLCK || f.value == EINVAL || f.value == EOPNOTSUPP || f.value == ENOSYS;
 }
 
 /// Gives it back; so does closing the last descriptor of that open file description.
