@@ -150,6 +150,15 @@ bool exists(const backing& where) {
     return where.open(mmstl::access::read_only, ec).is_open();
 }
 
+/// Whether nobody holds the lock of the file, opened anew.
+bool is_unlocked(const backing& where) {
+    const auto other = where.open(mmstl::access::read_write);
+    struct ::flock asked {};
+    asked.l_type = F_WRLCK;
+    REQUIRE(::fcntl(other.native_handle(), F_OFD_GETLK, &asked) == 0);
+    return asked.l_type == F_UNLCK;
+}
+
 /// How many names there are beside those of the test.
 std::ptrdiff_t entries_of(const temporary_directory& directory) {
     return std::distance(std::filesystem::directory_iterator(directory.path()), {});
@@ -926,7 +935,7 @@ TEST_CASE("where there are no unnamed files, creating goes by the name") {
     CHECK(named);
     CHECK(handle.created());
     CHECK(is_filled(where));
-    CHECK_FALSE(posix::lock_file(where.open(mmstl::access::read_write).native_handle()).failed());
+    CHECK(is_unlocked(where));
 }
 
 TEST_CASE("without locks too, creating goes by the name") {
@@ -1154,7 +1163,13 @@ TEST_CASE("who may not link through the descriptor links through /proc") {
     const auto path = directory / "x";
     {
         const fault::fail unprivileged(fault::call::linkat, 1, ENOENT);
-        CHECK(open_prepared(path, opening::create, fill).created());
+        int prepared = 0;
+        const auto made = open_prepared(path, opening::create, [&](backing_handle& fresh) {
+            ++prepared;
+            return fill(fresh);
+        });
+        CHECK(made.created());
+        CHECK(prepared == 1); // and not again by the name
         CHECK(unprivileged.count(fault::call::linkat) == 2);
     }
     CHECK(is_filled(path));
@@ -1199,17 +1214,12 @@ TEST_CASE("the lock of a file excludes whoever opened it on his own, until it is
     const temporary_directory directory;
     write_file(directory / "x", "");
     const auto open = [&] { return backing(directory / "x").open(mmstl::access::read_write); };
-    const auto is_free = [&] {
-        const auto other = open();
-        struct ::flock asked {};
-        asked.l_type = F_WRLCK;
-        REQUIRE(::fcntl(other.native_handle(), F_OFD_GETLK, &asked) == 0);
-        return asked.l_type == F_UNLCK;
-    };
+    const auto is_free = [&] { return is_unlocked(directory / "x"); };
     auto handle = open();
     CHECK(is_free());
     CHECK_FALSE(posix::lock_file(handle.native_handle()).failed());
     CHECK_FALSE(is_free());
+    CHECK_FALSE(is_free()); // closing another descriptor has not given it back
     CHECK_FALSE(posix::unlock_file(handle.native_handle()).failed());
     CHECK(is_free());
     CHECK_FALSE(posix::lock_file(handle.native_handle()).failed());

@@ -825,6 +825,12 @@ TEST_CASE("creating on a full disk is an error, and takes nothing") {
             mutable_numbers::create(disk / "x", 1 << 20, {.allocation = mmstl::allocation::sparse});
         expect(sparse.size() == 1 << 20);
     });
+    check_on_small_disk(1 << 20, [](const temporary_directory& disk) {
+        // What is prepared in vain gives its room back before it is prepared again.
+        const fault::fail without(fault::call::linkat, 1, EPERM);
+        const fault::fail at_all(fault::call::linkat, 2, EPERM);
+        expect(mutable_numbers::create(disk / "x", 200'000).created());
+    });
 }
 
 TEST_CASE("a created file keeps what was written after the span is gone, in another process too") {

@@ -477,7 +477,7 @@ detail::failure mapped_span<T>::assign(const backing& from, const span_options& 
     backing_handle opened;
     mapped_span made;
     const auto prepare = [&](backing_handle& fresh) {
-        made = mapped_span(); // of a file that did not get the name
+        made = mapped_span(); // gives back the room of a file that did not get the name
         const auto count = count_if_created ? count_if_created : options.count;
         auto f = make_room(fresh, options, count);
         return f.failed() ? f : made.map(fresh, options, wanted, count);
@@ -489,10 +489,8 @@ detail::failure mapped_span<T>::assign(const backing& from, const span_options& 
     } else if (auto f = detail::core::open(from, wanted, how, opened, prepare); f.failed()) {
         return f;
     }
-    if (!opened.created()) {
-        made = mapped_span();
+    if (!opened.created())
         if (auto f = made.map(opened, options, wanted, options.count); f.failed()) return f;
-    }
     made.created_ = opened.created();
     swap(made);
     return {};
