@@ -18,6 +18,18 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
+
+// Not in an unnamed namespace: files know it by its name.
+struct tick {
+    double time;
+    double price;
+};
+
+struct job {
+    int number;
+};
+template <> inline constexpr std::string_view mmstl::persistent_name<job> = "frozen/job";
 
 namespace {
 
@@ -144,6 +156,74 @@ void map_bytes() {
     handle.close();
 }
 
+void keep_a_vector() {
+    const double now = 12.5;
+    auto ticks = mmstl::mapped_vector<tick>::open_or_create("ticks.mmv");
+    ticks.push_back({now, 101.5});
+    ticks.flush(); // std::vector's interface
+    MUST(ticks.created() && ticks.durable_size() == 1);
+    auto tail =
+        mmstl::mapped_vector<const tick>::open("ticks.mmv"); // a reader: constness is in the type
+    MUST(tail.back().price == 101.5);
+    const std::vector<tick> more(10);
+    ticks.append_range(more);
+    MUST(tail.size() == 11);
+    double sum = 0;
+    for (const tick& one : tail) sum += one.price;
+    for (const tick& one : std::span(tail)) sum += one.price;
+    MUST(sum == 203);
+    ticks.close();
+    MUST(!ticks.is_open());
+}
+
+void share_a_vector() {
+    auto live = mmstl::mapped_vector<tick>::create(mmstl::shared_memory("/mmstl-frozen-ticks"));
+    mmstl::shared_memory("/mmstl-frozen-ticks").remove();
+    live.push_back({1, 2});
+    auto jobs = mmstl::mapped_vector<job>::create(mmstl::anonymous());
+    jobs.emplace_back().number = 7;
+    MUST(jobs.at(0).number == 7);
+}
+
+void choose_how_a_vector_grows() {
+    using vector = mmstl::mapped_vector<std::int32_t>;
+    const mmstl::vector_options options = {
+        .reserved = 1000,
+        .growth = {.factor = 1.5, .least_bytes = 4096, .most_bytes = 1 << 20},
+        .allocation = mmstl::allocation::sparse,
+        .layout = mmstl::layout::header,
+        .on_unclean = mmstl::on_unclean::published,
+        .pages = mmstl::pages::normal};
+    auto numbers = vector::create("numbers.mmv", options);
+    numbers = {3, 1, 2};
+    numbers.insert(numbers.begin(), {5, 4});
+    std::ranges::sort(numbers);
+    MUST(numbers.front() == 1 && numbers.back() == 5);
+    std::ranges::fill(numbers.append_uninitialized(100), 6);
+    numbers.commit(1);
+    MUST(numbers.size() == 6);
+    MUST(erase_if(numbers, [](int n) { return n > 3; }) == 3);
+    numbers.shrink_to_fit();
+    MUST(!numbers.recovered());
+    try {
+        numbers.reserve(2000);
+        MUST(false);
+    } catch (const mmstl::reservation_exhausted& e) {
+        MUST(e.asked() == 2000 && e.reserved() == 1000);
+    }
+    std::error_code ec;
+    numbers.flush(ec);
+    numbers.close(ec);
+    MUST(!ec);
+    (void)vector::create("numbers.mmv", ec);
+    MUST(ec == std::errc::file_exists);
+
+    auto raw = vector::create("numbers.i32", {.layout = mmstl::layout::raw});
+    raw.append_range(std::vector<int>{1, 2, 3});
+    raw.close();
+    MUST(std::filesystem::file_size("numbers.i32") == 12);
+}
+
 } // namespace
 
 int main() {
@@ -167,4 +247,7 @@ int main() {
     fail_with_exceptions();
     tell_the_kernel();
     map_bytes();
+    keep_a_vector();
+    share_a_vector();
+    choose_how_a_vector_grows();
 }

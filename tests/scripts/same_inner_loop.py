@@ -45,8 +45,12 @@ def normalise(instructions):
         number = word[len(kind[0]):] if kind else re.sub(r"^[er]|[dwbl]$", "", word[1:])
         return (kind[0] if kind else "%") + str(names.setdefault((bool(kind), number), len(names)))
 
-    return tuple(re.sub(r"%\w+", rename, re.sub(r"^(j\w+|b\.\w+)\s.*", r"\1", text))
-                 for text in instructions if not text.startswith(("nop", "data16", "xchg %ax,%ax")))
+    code = [re.sub(r"%\w+", rename, re.sub(r"^(j\w+|b\.\w+)\s.*", r"\1", text))
+            for text in instructions if not text.startswith(("nop", "data16", "xchg %ax,%ax"))]
+    for at, (text, after) in enumerate(zip(code, code[1:])):  # whether equal: either way round
+        if (both := re.match(r"(cmp\s+)(%\w+),(%\w+)$", text)) and after in ("je", "jne"):
+            code[at] = both[1] + ",".join(sorted(both.groups()[1:]))
+    return tuple(code)
 
 
 def loops(body):
