@@ -186,6 +186,45 @@ TEST_CASE("what is appended at once is seen at once") {
     CHECK_FALSE(torn);
 }
 
+TEST_CASE("between any two instructions of appending, a reader sees all of it or nothing") {
+    const sample one(kind::file);
+    const auto where = one.backing();
+    (void)entries::create(where);
+    const auto tail = reader::open(where);
+    constexpr std::size_t batch = 3;
+    std::vector<entry> some;
+    const auto step_through = [&](const char* what, auto append) {
+        INFO(what);
+        some.clear();
+        const auto before = tail.size();
+        for (std::size_t i = 0; i < batch; ++i) some.push_back(entry_of(before + i));
+        stepped_child writer([&] {
+            auto all = entries::open(where, growing_often);
+            append(all);
+        });
+        if (writer.now() == stepped_child::state::refused)
+            return skip_loudly("ptrace is not allowed here");
+        for (bool nothing = true; writer.now() == stepped_child::state::inside; writer.step()) {
+            const auto size = tail.size();
+            if (size == before && nothing) continue;
+            nothing = false;
+            if (size != before + batch) FAIL("a part, or less than before: " << size);
+            for (auto i = before; i < size; ++i)
+                if (!is_whole(tail[i], i)) FAIL("half an element");
+        }
+        CHECK(writer.now() == stepped_child::state::at_end);
+        CHECK(tail.size() == before + batch);
+    };
+    step_through("append_range", [&](entries& all) { all.append_range(some); });
+    step_through("insert", [&](entries& all) { all.insert(all.end(), some.begin(), some.end()); });
+    step_through("insert_range",
+                 [&](entries& all) { all.insert_range(all.end(), std::span(some)); });
+    step_through("commit", [&](entries& all) {
+        std::ranges::copy(some, all.append_uninitialized(batch).begin());
+        all.commit(batch);
+    });
+}
+
 TEST_CASE("processes follow by name what another process appends") {
     const auto which = GENERATE(kind::file, kind::shared_memory);
     INFO(which);
