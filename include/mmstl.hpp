@@ -6,6 +6,10 @@
 //     mmstl::mapped_span<float> a("a.f32");                         // read and write, to the file
 //     auto b = mmstl::mapped_span<float>::create("b.f32", 1000);    // a new file of 1000 elements
 //     mmstl::mapped_span<int> s(mmstl::anonymous(), {.count = 1});  // shared with fork()ed children
+//
+//     auto ticks = mmstl::mapped_vector<tick>::open_or_create("ticks.mmv");   // a vector in a file
+//     ticks.push_back({now, 101.5});
+//     auto tail = mmstl::mapped_vector<const tick>::open("ticks.mmv");        // that others follow
 
 #ifndef MMSTL_HPP
 #define MMSTL_HPP
@@ -15,8 +19,10 @@
 #include <mmstl/chunks.hpp>
 #include <mmstl/error.hpp>
 #include <mmstl/mapped_span.hpp>
+#include <mmstl/mapped_vector.hpp>
 #include <mmstl/mapping.hpp>
 #include <mmstl/persistent_name.hpp>
+#include <mmstl/vector_options.hpp>
 #include <mmstl/version.hpp>
 
 #endif

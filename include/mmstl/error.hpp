@@ -20,13 +20,22 @@ enum class errc {
     length_not_multiple, ///< the length is no multiple of the element's size
     /// The offset or address is not aligned for the element (or, for `exact`, the page)
     misaligned,
-    past_the_end,  ///< the range asked for ends past the end
-    size_overflow, ///< offset + count does not fit
-    needs_count,   ///< a backing that has no length yet, and none was given
-    wrong_access,  ///< this access does not go with this element type, backing or mapping
-    no_name,       ///< the operation needs a backing with a name
-    replaced,      ///< the name stands for another file by now
-    bad_name,      ///< a name with a NUL byte inside
+    past_the_end,       ///< the range asked for ends past the end
+    size_overflow,      ///< offset + count does not fit
+    needs_count,        ///< a backing that has no length yet, and none was given
+    wrong_access,       ///< this access does not go with this element type, backing or mapping
+    no_name,            ///< the operation needs a backing with a name
+    replaced,           ///< the name stands for another file by now
+    bad_name,           ///< a name with a NUL byte inside
+    foreign_file,       ///< does not begin as a file of mmstl's does
+    incomplete,         ///< ends within its header
+    damaged,            ///< a header whose checksum does not fit
+    other_version,      ///< of a format that this version of mmstl does not know
+    other_byte_order,   ///< written on a machine of the other byte order
+    other_kind,         ///< a segment opened as a vector, or the reverse
+    other_element_size, ///< elements of another size
+    other_type,         ///< elements of another type
+    unclean,            ///< not closed before the end, and `on_unclean::fail` was asked for
 };
 
 /// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that
@@ -127,6 +136,15 @@ public:
         case errc::no_name: return "the backing has no name";
         case errc::replaced: return "the name stands for another file by now";
         case errc::bad_name: return "the name has a NUL byte inside";
+        case errc::foreign_file: return "not a file of mmstl's: it has no header";
+        case errc::incomplete: return "the file ends within its header";
+        case errc::damaged: return "the header is damaged";
+        case errc::other_version: return "written in a format of another version";
+        case errc::other_byte_order: return "written with the other byte order";
+        case errc::other_kind: return "the file holds another kind of object";
+        case errc::other_element_size: return "the file holds elements of another size";
+        case errc::other_type: return "the file holds elements of another type";
+        case errc::unclean: return "the file was not closed";
         }
         return "unknown error";
     }

@@ -63,6 +63,9 @@ struct core {
         return what.examine();
     }
 
+    /// Asks anew for what `facts` tells.
+    static failure examine(backing_handle& what) noexcept { return what.examine(); }
+
     /// Where the name is in the file system; empty for what is not the name of a file: opening it
     /// says why.
     static std::string path_of(const backing& named) {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// The first 4096 bytes of a file of mmstl's: what they say, and whether they can be believed.
+// docs/file-format.md has the same with a drawing.
+
+#ifndef MMSTL_DETAIL_FORMAT_HPP
+#define MMSTL_DETAIL_FORMAT_HPP
+
+#include <mmstl/detail/checksum.hpp>
+#include <mmstl/error.hpp>
+#include <mmstl/persistent_name.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+// Sectors of 512 bytes, which a disk writes whole or not at all:
+//
+//     0     identity     written once, before the file has a name; under a checksum
+//     512   live         stored to while the file is used; no checksum, every field is
+//     range-checked 1024  durable[0]   two records, each under a checksum, overwritten in turn:
+//     whatever is cut 1536  durable[1]   short, one of them is whole
+//     2048  zeros        for later versions, and what other kinds of file keep here
+//     4096  the elements
+namespace mmstl::inline v1::detail::format {
+
+inline constexpr std::size_t sector_bytes = 512;
+inline constexpr std::size_t header_bytes = 4096;
+inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t native_order = 0x01020304;
+inline constexpr std::uint32_t other_order = 0x04030201;
+
+// Not text at its begin, and a line end of either kind, so that a transfer as text shows.
+inline constexpr std::array<unsigned char, 8> magic = {0x89, 'm', 'm', 's', 't', 'l', '\r', '\n'};
+
+enum class kind : std::uint32_t { vector = 1, segment = 2 };
+
+/// What the file is. Checksum and byte order have their place in every version.
+struct identity {
+    std::array<unsigned char, 8> magic;
+    std::uint32_t byte_order;
+    std::uint32_t version;
+    format::kind kind;
+    std::uint32_t header_bytes;
+    std::uint64_t element_bytes;
+    std::uint64_t element_alignment;
+    std::uint64_t type_hash;
+    std::array<char, 256> type_name; ///< zero padded and cut short: for the eye
+    std::array<unsigned char, 200> zeros;
+    std::uint64_t checksum; ///< of the bytes before it
+};
+
+enum class state : std::uint64_t {
+    clean = 0,      ///< closed: `size` elements are on the disk
+    in_use = 1,     ///< by the boot that is named, maybe still
+    recovering = 2, ///< as `in_use`, and the elements up to `lost_size` were not yet given up
+};
+
+/// What changes while the file is used. The size has a cache line of its own.
+struct live {
+    std::atomic<std::uint64_t> size; ///< in elements, as published to every process
+    std::array<unsigned char, 56> apart;
+    std::atomic<format::state> state;
+    std::array<char, 40> boot_id; ///< of who opened it last for writing
+    std::uint64_t lost_size;      ///< published before a recovery that took fewer
+    std::array<unsigned char, 392> zeros;
+};
+
+/// So many elements were on the disk before this record was written.
+struct durable {
+    std::uint64_t sequence; ///< the higher one counts
+    std::uint64_t size;
+    std::uint64_t checksum; ///< of the bytes before it
+    std::array<unsigned char, 488> zeros;
+};
+
+struct header {
+    format::identity identity;
+    format::live live;
+    std::array<format::durable, 2> durable;
+    std::array<unsigned char, 2048> zeros;
+};
+
+static_assert(sizeof(identity) == sector_bytes && offsetof(identity, checksum) == 504);
+static_assert(sizeof(live) == sector_bytes && offsetof(live, state) == 64);
+static_assert(sizeof(durable) == sector_bytes);
+static_assert(sizeof(header) == header_bytes && offsetof(header, durable) == 1024);
+static_assert(std::is_standard_layout_v<header>);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
+              sizeof(std::atomic<std::uint64_t>) == 8);
+
+/// A header as bytes, read or to be written: what its fields say is asked of it, nothing is
+/// dereferenced in place.
+using header_image = std::array<std::byte, header_bytes>;
+
+template <class Part> Part part_of(const std::byte* bytes, std::size_t offset) noexcept {
+    static_assert(std::is_trivially_copyable_v<Part>);
+    Part part;
+    std::memcpy(&part, bytes + offset, sizeof part);
+    return part;
+}
+
+template <class Part> std::uint64_t checksum_of(const Part& part) noexcept {
+    const auto bytes = std::as_bytes(std::span<const Part, 1>(&part, 1));
+    return fnv1a(bytes.first(offsetof(Part, checksum)));
+}
+
+inline bool is_whole(const durable& record) noexcept {
+    return record.checksum == checksum_of(record);
+}
+
+/// The record to be written after one of `sequence`, and where it goes.
+inline durable durable_record(std::uint64_t sequence, std::uint64_t size) noexcept {
+    durable record{.sequence = sequence, .size = size, .checksum = 0, .zeros = {}};
+    record.checksum = checksum_of(record);
+    return record;
+}
+inline std::size_t slot_of(std::uint64_t sequence) noexcept { return sequence % 2; }
+
+inline identity identify(kind which, const type_identity& type) noexcept {
+    identity made{};
+    made.magic = magic;
+    made.byte_order = native_order;
+    made.version = version;
+    made.kind = which;
+    made.header_bytes = header_bytes;
+    made.element_bytes = type.size_bytes;
+    made.element_alignment = type.alignment;
+    made.type_hash = type.hash;
+    std::copy_n(type.name.begin(), std::min(type.name.size(), made.type_name.size() - 1),
+                made.type_name.begin());
+    made.checksum = checksum_of(made);
+    return made;
+}
+
+/// The header of a new file without elements.
+inline void compose(header_image& to, kind which, const type_identity& type) noexcept {
+    to = {};
+    const identity first = identify(which, type);
+    const durable none = durable_record(1, 0);
+    std::memcpy(to.data(), &first, sizeof first);
+    std::memcpy(to.data() + offsetof(header, durable) + slot_of(1) * sector_bytes, &none,
+                sizeof none);
+}
+
+/// What a header says of sizes, once it is believed.
+struct contents {
+    std::uint64_t published_size = 0;
+    std::uint64_t lost_size = 0; ///< 0 unless recovering
+    durable last;                ///< the record that counts
+    format::state state = format::state::clean;
+    std::array<char, 40> boot_id{};
+};
+
+/// Checks the first `n_bytes` of a file, those that it has of a header, against what is expected;
+/// from the most general doubt to the most particular one, so that each has an error of its own.
+inline failure examine(const header_image& bytes, std::size_t n_bytes, kind which,
+                       const type_identity& type, contents& found) noexcept {
+    constexpr auto* call = "mapped_vector";
+    if (std::memcmp(bytes.data(), magic.data(), std::min(n_bytes, magic.size())) != 0)
+        return refuse(errc::foreign_file, call);
+    if (n_bytes < header_bytes) return refuse(errc::incomplete, call, header_bytes, n_bytes);
+
+    const auto is = part_of<identity>(bytes.data(), 0);
+    if (is.byte_order == other_order) return refuse(errc::other_byte_order, call);
+    if (is.byte_order != native_order || is.checksum != checksum_of(is))
+        return refuse(errc::damaged, call);
+    if (is.version != version || is.header_bytes != header_bytes)
+        return refuse(errc::other_version, call);
+    if (is.kind != which) return refuse(errc::other_kind, call);
+    if (is.element_bytes != type.size_bytes)
+        return refuse(errc::other_element_size, call, type.size_bytes, is.element_bytes);
+    if (is.type_hash != type.hash || is.element_alignment != type.alignment)
+        return refuse(errc::other_type, call);
+
+    const auto* const records = bytes.data() + offsetof(header, durable);
+    const auto even = part_of<durable>(records, 0);
+    const auto odd = part_of<durable>(records, sector_bytes);
+    if (!is_whole(even) && !is_whole(odd)) return refuse(errc::damaged, call);
+    const bool take_odd = is_whole(odd) && (!is_whole(even) || odd.sequence > even.sequence);
+    found.last = take_odd ? odd : even;
+
+    const auto* const now = bytes.data() + offsetof(header, live);
+    found.published_size = part_of<std::uint64_t>(now, offsetof(live, size));
+    found.state = part_of<state>(now, offsetof(live, state));
+    if (found.state > state::recovering) found.state = state::in_use; // and the boot decides
+    if (found.state == state::recovering)
+        found.lost_size = part_of<std::uint64_t>(now, offsetof(live, lost_size));
+    found.boot_id = part_of<std::array<char, 40>>(now, offsetof(live, boot_id));
+    return {};
+}
+
+} // namespace mmstl::inline v1::detail::format
+
+#endif
