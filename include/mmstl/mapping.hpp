@@ -396,11 +396,20 @@ inline detail::failure mapping::map(const backing_handle& from, const detail::po
             request.address = static_cast<std::byte*>(options.address) - skew;
         else
             request.where = placement::anywhere;
-        // A reservation on hugetlbfs would not hold addresses: it would grow the file.
-        if (request.past_the_end && facts.page_bytes > detail::posix::page_size())
-            return detail::posix::failed(call, EOPNOTSUPP);
+        // On hugetlbfs a writable mapping makes the file as long as itself; one that becomes
+        // writable later does not.
+        const bool write_later = request.past_the_end &&
+                                 facts.page_bytes > detail::posix::page_size() &&
+                                 (options.access == mmstl::access::read_write ||
+                                  options.access == mmstl::access::copy_on_write);
+        if (write_later) request.wanted = mmstl::access::none;
         if (auto f = detail::posix::map(request, made.base_); f.failed()) return f;
         made.mapped_ = request.length;
+        if (write_later) {
+            if (auto f = detail::posix::protect(made.base_, made.mapped_, options.access);
+                f.failed())
+                return f;
+        }
         made.data_ = made.base_ + skew;
         made.size_ = static_cast<std::size_t>(length);
         made.reserved_ = static_cast<std::size_t>(reserve);
