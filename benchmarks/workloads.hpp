@@ -17,6 +17,10 @@ void open_to_first_element(registry& into, environment& in);
 void random_reads(registry& into, environment& in);
 /// From which size on is a file better mapped than read?
 void many_small_files(registry& into, environment& in);
+/// How fast does a vector grow in a file, and in memory?
+void push_back(registry& into, environment& in);
+/// How long does a single push_back take?
+void push_back_latency(registry& into, environment& in);
 
 struct question {
     void (*add)(registry&, environment&);
@@ -29,6 +33,8 @@ inline constexpr question questions[] = {
     {open_to_first_element, true},
     {random_reads, false},
     {many_small_files, false},
+    {push_back, false},
+    {push_back_latency, false},
 };
 
 } // namespace bench

@@ -24,6 +24,12 @@ enum class role {
     other,
 };
 
+/// Something else than a time that an arm has found out: its key says the unit ("p99_seconds").
+struct figure {
+    std::string key;
+    double value = 0;
+};
+
 /// One way to do the work.
 struct arm {
     std::string name = {};
@@ -36,6 +42,8 @@ struct arm {
     std::string group = {};
     std::uint64_t bytes = 0;      ///< Seen by one run; 0 where a throughput says nothing.
     std::uint64_t operations = 0; ///< Done by one run; 0 where there is but one.
+    /// For the results file, asked when all repetitions are over.
+    std::function<std::vector<figure>()> figures = [] { return std::vector<figure>(); };
 };
 
 /// An arm that is left out, and why.
@@ -58,8 +66,9 @@ struct workload {
     std::string question; ///< The heading.
     std::string cache;    ///< The state of the page cache, in words; `cache_key` for programs.
     std::string cache_key;
-    std::string unit = {};       ///< What an operation is called, if the table has the time of one.
-    double expected_seconds = 1; ///< A guess, for the time left.
+    std::string unit = {}; ///< What an operation is called, if the table has the time of one.
+    bool state_is_verified = true; ///< False: `cache` says no state of the page cache.
+    double expected_seconds = 1;   ///< A guess, for the time left.
     std::vector<arm> arms = {};
     std::vector<skipped_arm> skipped = {};
     std::vector<expectation> expectations = {};

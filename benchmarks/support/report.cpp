@@ -68,7 +68,8 @@ void print_machine(const machine_facts& facts) {
 void print_table(const results& measured) {
     const workload& of = measured.workload();
     fmt::print("\n{}\n  [{}]  {}{}\n\n", of.question, of.name, of.cache,
-               measured.cache_verified
+               !of.state_is_verified ? ""
+               : measured.cache_verified
                    ? "; verified by mincore"
                    : "; CANNOT VERIFY: mincore answers only to who may write the file");
     fmt::print(fmt::runtime(row_format), "arm", "median", "± IQR/2",
@@ -133,8 +134,9 @@ void write_json(const std::string& path, const machine_facts& facts, bool quick,
             entry["repetitions"] = row.seconds.size();
             entry["iterations"] = row.arm->iterations;
             entry["cache"] = of.cache_key;
-            entry["cache_verified"] = table->cache_verified;
+            entry["cache_verified"] = of.state_is_verified && table->cache_verified;
             entry["checksum"] = fmt::format("{:016x}", row.checksum.value_or(0));
+            for (const figure& f : row.arm->figures()) entry["figures"][f.key] = f.value;
             entries.push_back(std::move(entry));
         }
         for (const skipped_arm& s : of.skipped)
