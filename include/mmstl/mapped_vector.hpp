@@ -63,15 +63,15 @@ concept vector_element = mappable<T> && std::is_trivially_destructible_v<T> && !
 /// Validity:   pointers, references and iterators stay valid until the vector is closed, destroyed
 ///             or assigned to, or their element is erased or moved by an insertion before it. A
 ///             move does not disturb them.
-/// Threads,    one that appends (`push_back`, `emplace_back`, `append_*`, `commit`, insertions at
-/// the processes:  end) and any number that read need no lock, in any threads and any processes: a
-/// reader
-///             sees an element whole, or not yet. Everything else needs one: other changes, two
-///             that append, `flush()` beside another flush. `shrink_to_fit` and `close` of
-///             `layout::raw` are not for a file that other handles write.
+/// Threads:    one that appends (`push_back`, `emplace_back`, `append_*`, `commit`, insertions at
+///             the end) and any number that read need no lock, whether they are threads or
+///             processes: a reader sees an element whole, or not yet. Everything else needs one:
+///             other changes, two that append, `flush()` beside another flush, `capacity()` beside
+///             growth. `shrink_to_fit`, and `close` of `layout::raw`, are not for a file that other
+///             handles write; nor is opening it with `on_unclean::durable`.
 /// Loops:      `size()` is an acquiring load, so that a loop that asks for it each time is not
 ///             vectorised. Range-for asks once, as do the algorithms and `std::span(v)`.
-/// Process:    a fork()ed child shares the elements and the size.
+/// Process:    a fork()ed child shares the elements and, but for `layout::raw`, the size.
 /// Crashes:    see docs/persistence.md. After the end of a process all published elements are
 ///             there; after a power cut at least those of the last `flush()`.
 /// Truncation: if someone else shortens the file, touching the lost pages raises SIGBUS;
@@ -107,6 +107,9 @@ public:
     /// The same as `open`.
     explicit mapped_vector(const backing& from, const vector_options& options = {})
         : mapped_vector(open(from, options)) {}
+    mapped_vector(const backing& from, const vector_options& options, std::error_code& ec)
+        : mapped_vector(open(from, options, ec)) {}
+    mapped_vector(const backing& from, std::error_code& ec) : mapped_vector(open(from, ec)) {}
 
     /// Opens what is there; what has no name (anonymous memory, a memory file, a temporary file) is
     /// made, empty.
@@ -191,8 +194,8 @@ public:
     /// (or was opened after that, and not flushed since); else nothing.
     ///
     /// The elements behind those that were taken are still in the file until they are overwritten:
-    /// after `append_uninitialized(published_size - size())` they can be looked at, and committed
-    /// as far as they are good.
+    /// where `published_size > size()`, they can be looked at after
+    /// `append_uninitialized(published_size - size())`, and committed as far as they are good.
     [[nodiscard]] const std::optional<recovery>& recovered() const noexcept {
         return storage_.recovered();
     }
@@ -240,11 +243,11 @@ public:
     [[nodiscard]] static constexpr size_type max_size() noexcept {
         return static_cast<size_type>(std::numeric_limits<difference_type>::max()) / sizeof(T);
     }
-    /// How many elements fit into the file as it is: that many do not need the disk to have room.
+    /// How many elements fit into the file as it is, as far as this vector knows: that many do not
+    /// need the disk to have room.
     [[nodiscard]] size_type capacity() const noexcept { return storage_.capacity(); }
-    /// How many elements there are addresses for: pointers stay valid as it grows up to here, and
-    ///                                            it
-    /// grows no further. To have more, open it anew.
+    /// How many elements there are addresses for. Up to here it grows and pointers stay valid; to
+    /// have more, open it anew.
     [[nodiscard]] size_type reserved() const noexcept { return storage_.reserved(); }
     /// How many elements were on the disk at the last `flush()`, by whichever process; 0 of
     /// `layout::raw`. Needs a lock beside a flush.
@@ -252,7 +255,7 @@ public:
 
     /// Makes the file long enough for `n` elements, and has the disk set the blocks aside.
     ///
-    /// Complexity: two or three system calls, if it has to.
+    /// Complexity: a handful of system calls, if it has to.
     void reserve(size_type n) requires is_writer {
         if (n > capacity()) make_room(0, n);
     }
@@ -390,7 +393,8 @@ public:
     void clear() noexcept requires is_writer { publish(storage_.own_size(), 0); }
 
     /// Replaces all elements. When the range itself throws, the vector has its old size, and
-    /// elements of both.
+    /// elements of both. A range that can be read only once takes room behind the old elements
+    /// first.
     void assign(size_type n, const T& value) requires is_writer {
         const T copy(value);
         const size_type size = storage_.own_size();
@@ -511,7 +515,7 @@ private:
 
     // Kept out of the loops that append.
     [[gnu::noinline, gnu::cold]] size_type make_room(size_type n, size_type more) {
-        if (more > max_size() - n) throw std::length_error("mapped_vector");
+        if (more > max_size() - n) throw std::length_error("mapped_vector: past max_size()");
         return storage_.make_room(n, more);
     }
 
@@ -654,6 +658,7 @@ typename mapped_vector<T>::size_type erase(mapped_vector<T>& from, const U& valu
     const std::conditional_t<std::same_as<T, U>, const T, const U&> wanted = value;
     return erase_if(from, [&](const T& one) { return one == wanted; });
 }
+/// When `pred` throws, the vector has its old size, and unspecified elements.
 template <class T, class Predicate>
 typename mapped_vector<T>::size_type erase_if(mapped_vector<T>& from, Predicate pred) {
     const auto kept = std::remove_if(from.begin(), from.end(), std::ref(pred));

@@ -23,14 +23,15 @@ enum class layout : unsigned char {
     raw,
 };
 
-/// Which elements there are in a file that was not closed before the machine was restarted.
+/// Which elements there are in a file that was not closed.
 enum class on_unclean : unsigned char {
     /// `published` if the machine has not been restarted since (a process was killed, or is still
     /// writing), `durable` if it has.
     automatic,
     durable,   ///< those of the last `flush()`
     published, ///< all that were ever appended; after a power cut some may be zero or old bytes
-    fail,      ///< `errc::unclean`: for whoever wants to look first
+    /// `errc::unclean`, also when the file is open elsewhere: for whoever wants to look first
+    fail,
 };
 
 /// How much longer a full file becomes: `factor` times its length, but by no less than

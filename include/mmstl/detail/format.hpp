@@ -23,9 +23,9 @@
 // Sectors of 512 bytes, which a disk writes whole or not at all:
 //
 //     0     identity     written once, before the file has a name; under a checksum
-//     512   live         stored to while the file is used; no checksum, every field is
-//     range-checked 1024  durable[0]   two records, each under a checksum, overwritten in turn:
-//     whatever is cut 1536  durable[1]   short, one of them is whole
+//     512   live         stored to while the file is used; no checksum, fields are range-checked
+//     1024  durable[0]   two records, each under a checksum, overwritten in turn: whatever is
+//     1536  durable[1]   cut short, one of them is whole
 //     2048  zeros        for later versions, and what other kinds of file keep here
 //     4096  the elements
 namespace mmstl::inline v1::detail::format {

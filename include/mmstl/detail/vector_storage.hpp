@@ -28,6 +28,8 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace mmstl::inline v1::detail {
@@ -183,7 +185,7 @@ private:
     }
 
     failure make(backing_handle& fresh, access wanted, const type_identity& type);
-    failure adopt_empty(const backing& from, access wanted, const type_identity& type);
+    failure adopt_empty(const backing& from, const type_identity& type);
     failure write_header(backing_handle& fresh, const type_identity& type);
     failure open_existing(access wanted, const type_identity& type);
     failure read_header(const type_identity& type, finding& found);
@@ -194,6 +196,9 @@ private:
     std::size_t grow(std::size_t needed);
     [[nodiscard]] std::uint64_t next_length(std::uint64_t length,
                                             std::uint64_t needed) const noexcept;
+    [[nodiscard]] std::uint64_t whole_elements(std::uint64_t length,
+                                               std::uint64_t needed) const noexcept;
+    failure lengthen(std::uint64_t wanted, std::uint64_t needed) noexcept;
     void touch_ahead(std::size_t n, std::size_t more) noexcept;
 
     [[nodiscard]] format::durable last_record() const noexcept {
@@ -204,6 +209,7 @@ private:
     failure sync(bool closing);
     failure sync_elements(std::size_t first, std::size_t n);
     failure write_record(std::size_t durable_size, bool closing);
+    failure sync_name();
     failure close_raw();
 
     // What appending looks at comes first.
@@ -242,11 +248,10 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
     made.created_ = made.file_.created();
     if (!made.created_) {
         made.map_ = {}; // what was made for a name that another process took
-        f = how == opening::open_or_create && made.has_header() &&
-                    core::facts(made.file_).size_bytes == 0
-                ? made.adopt_empty(from, wanted, type)
-                : made.open_existing(wanted, type);
-        if (f.failed()) return f;
+        if (how == opening::open_or_create && made.has_header() &&
+            core::facts(made.file_).size_bytes == 0)
+            if (f = made.adopt_empty(from, type); f.failed()) return f;
+        if (f = made.open_existing(wanted, type); f.failed()) return f;
     }
     made.is_open_ = true;
     made.name_is_new_ = made.file_.created() && from.has_name() && core::has_disk(made.map_);
@@ -274,22 +279,23 @@ inline failure vector_storage::make(backing_handle& fresh, access wanted,
     return {};
 }
 
-/// An empty file that was there already: whoever finds it empty under the lock makes it a vector,
-/// everybody else finds a vector.
-inline failure vector_storage::adopt_empty(const backing& from, access wanted,
-                                           const type_identity& type) {
-    if (auto f = posix::lock_file(file_.native_handle()); f.failed()) return f;
+/// An empty file that was there already: whoever finds it empty under the lock writes the header,
+/// everybody else finds it written. Who failed to create it by its name takes the name away under
+/// that lock: then there is nothing to open.
+inline failure vector_storage::adopt_empty(const backing& from, const type_identity& type) {
+    const int fd = file_.native_handle();
+    const auto locked = posix::lock_file(fd);
+    if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
     failure f = core::complete(file_, from);
+    if (!f.failed() && !core::still_names(from, core::facts(file_)))
+        f = posix::failed("open", ENOENT);
     if (!f.failed() && core::facts(file_).size_bytes == 0) {
-        created_ = true;
-        f = make(file_, wanted, type);
+        f = write_header(file_, type);
+        created_ = !f.failed();
+        if (f.failed()) (void)core::resize(file_, 0, options_.allocation); // as it was
     }
-    if (f.failed() && created_) // as it was
-        (void)core::resize(file_, 0, options_.allocation);
-    const auto unlocked = posix::unlock_file(file_.native_handle());
-    if (f.failed()) return f;
-    if (unlocked.failed()) return unlocked;
-    return created_ ? failure{} : open_existing(wanted, type);
+    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(fd);
+    return f.failed() ? f : unlocked;
 }
 
 inline failure vector_storage::write_header(backing_handle& fresh, const type_identity& type) {
@@ -369,7 +375,7 @@ inline failure vector_storage::choose(finding& found) {
         found.unclean_since_boot = !same_boot;
         // The header may have reached the disk, and the new length of the file not.
         if (!same_boot && take == on_unclean::published) chosen = std::min(chosen, holds);
-        if (!same_boot || says.state == format::state::recovering)
+        if (!same_boot || says.state == format::state::recovering || chosen < ever)
             recovered_ = recovery{static_cast<std::size_t>(says.last.size),
                                   static_cast<std::size_t>(std::min(ever, holds))};
     }
@@ -401,6 +407,8 @@ inline void vector_storage::mark_in_use(const finding& found) noexcept {
 }
 
 inline failure vector_storage::map_whole(const backing_handle& from, access wanted) {
+    if (!has_header() && is_huge(from) && wanted == access::read_write)
+        return posix::failed(call, EOPNOTSUPP); // whole pages only, which elements are not
     const std::uint64_t length = core::facts(from).size_bytes;
     mapping_options how;
     how.access = wanted;
@@ -446,23 +454,41 @@ inline std::size_t vector_storage::make_room(std::size_t n, std::size_t more) {
 /// anything.
 inline std::size_t vector_storage::grow(std::size_t needed) {
     posix::facts now;
+    auto clean = format::state::clean;
     throw_if(posix::examine(file_.native_handle(), now), name());
     const auto old_length = now.size_bytes;
     if (old_length < end_of(needed)) {
-        const auto wanted = next_length(old_length, end_of(needed));
-        // Huge pages that are not there when they are touched are SIGBUS, whatever was wished for.
-        const auto how = is_huge(file_) ? allocation::blocks : options_.allocation;
-        auto f = core::resize(file_, wanted, how);
-        if (f.failed() && wanted > end_of(needed)) // no room for that; for what is needed, maybe
-            f = core::resize(file_, end_of(needed), how);
-        throw_if(f, name());
+        throw_if(lengthen(next_length(old_length, end_of(needed)), end_of(needed)), name());
         now = core::facts(file_);
     }
+    // Another handle may have marked it as closed meanwhile.
+    if (has_header()) header().live.state.compare_exchange_strong(clean, format::state::in_use);
     const auto old_capacity =
         std::exchange(capacity_, std::min(count_in(now.size_bytes), reserved_));
     ready_ =
         touches_ahead_ && now.size_bytes - old_length >= window_bytes ? old_capacity : capacity_;
     return count_in(old_length + element_bytes_ - 1);
+}
+
+/// Makes the file `wanted` bytes long or, where there is no room for that, as much longer than
+/// `needed` as there may be room for.
+inline failure vector_storage::lengthen(std::uint64_t wanted, std::uint64_t needed) noexcept {
+    // Huge pages that are not there when they are touched are SIGBUS, whatever was wished for.
+    const auto how = is_huge(file_) ? allocation::blocks : options_.allocation;
+    const std::uint64_t page = posix::page_size();
+    const auto whole_page = whole_elements((needed + page - 1) / page * page, needed);
+    for (;;) {
+        const auto f = core::resize(file_, wanted, how);
+        if (!f.failed() || wanted <= needed) return f;
+        const auto less = whole_elements(needed + (wanted - needed) / 8, needed);
+        wanted = less > whole_page ? less : wanted > whole_page ? whole_page : needed;
+    }
+}
+
+/// Of a file without a header, whose length says how many elements there are.
+inline std::uint64_t vector_storage::whole_elements(std::uint64_t length,
+                                                    std::uint64_t needed) const noexcept {
+    return has_header() ? length : needed + (length - needed) / element_bytes_ * element_bytes_;
 }
 
 inline std::uint64_t vector_storage::next_length(std::uint64_t length,
@@ -478,7 +504,7 @@ inline std::uint64_t vector_storage::next_length(std::uint64_t length,
     auto wanted = std::max(needed, length + step);
     wanted = round_up(wanted, step < large_page_bytes ? posix::page_size() : large_page_bytes);
     wanted = std::max(needed, std::min(wanted, std::uint64_t{map_.reserved_bytes()}));
-    return has_header() ? wanted : needed + (wanted - needed) / element_bytes_ * element_bytes_;
+    return whole_elements(wanted, needed);
 }
 
 /// Faults pages in before they are stored to, many at a time, and as large ones where the kernel
@@ -540,9 +566,18 @@ inline failure vector_storage::sync(bool closing) {
                              header().live.state.load() == format::state::in_use;
         if (closing || !is_said) f = write_record(n, closing);
     }
-    if (!f.failed() && std::exchange(name_is_new_, false))
-        f = posix::sync_directory_of(name().c_str());
-    return poison_ = f;
+    if (f.failed()) return poison_ = f;
+    return sync_name();
+}
+
+/// The name of a file that this handle made: a directory that cannot be opened just now can be
+/// tried again, one that could not be written cannot.
+inline failure vector_storage::sync_name() {
+    if (!name_is_new_) return {};
+    const auto f = posix::sync_directory_of(name().c_str());
+    name_is_new_ = f.failed();
+    if (std::string_view(f.call) == "fsync") poison_ = f;
+    return f;
 }
 
 /// Over the older of the two records. A failure takes it back: what is not known to be on the disk
@@ -601,7 +636,7 @@ inline failure vector_storage::close_raw() {
     if (poison_.failed()) return poison_;
     if (auto f = shrink_to_fit(); f.failed()) return f;
     if (auto f = posix::sync(file_.native_handle()); f.failed()) return f;
-    return name_is_new_ ? posix::sync_directory_of(name().c_str()) : failure{};
+    return sync_name();
 }
 
 } // namespace mmstl::inline v1::detail
