@@ -1,14 +1,209 @@
 // SPDX-License-Identifier: MIT
 //
 // mapped_vector.hpp: what a file says, what of it is believed, and what survives what.
+//
+// Offsets are written as numbers here: they are what files have, whatever the headers call them.
 
 #include "support/catch.hpp"
+#include "support/checks.hpp"
+#include "support/fault.hpp"
+#include "support/in_child.hpp"
+#include "support/leaks.hpp"
+#include "support/soak.hpp"
+#include "support/step.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/mapped_vector.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <initializer_list>
+#include <ios>
+#include <optional>
+#include <random>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace support;
+using mmstl::errc;
+using mmstl::layout;
 using mmstl::mapped_vector;
+using mmstl::on_unclean;
+using mmstl::vector_options;
+
+namespace {
+
+/// The one of docs/file-format.md.
+struct tick {
+    std::int64_t time;
+    double price;
+};
+
+/// Straddles pages and sectors.
+struct triple {
+    std::array<std::uint64_t, 3> words;
+    friend bool operator==(const triple&, const triple&) = default;
+};
+
+struct alignas(16) wider {
+    std::array<std::uint64_t, 2> words;
+};
+
+} // namespace
+
+template <> inline constexpr std::string_view mmstl::persistent_name<tick> = "tick/1";
+template <> inline constexpr std::string_view mmstl::persistent_name<triple> = "test/triple";
+template <> inline constexpr std::string_view mmstl::persistent_name<wider> = "tick/1";
+
+namespace {
+
+using numbers = mapped_vector<std::uint64_t>;
+using reader = mapped_vector<const std::uint64_t>;
+using triples = mapped_vector<triple>;
+
+/// What belongs at a place, so that every element tells whether it is right.
+std::uint64_t number(std::uint64_t place) { return (place + 1) * 0x9e3779b97f4a7c15U; }
+template <class T> T element(std::uint64_t place) {
+    if constexpr (std::is_same_v<T, triple>)
+        return {{place, number(place), ~place}};
+    else
+        return number(place);
+}
+template <class T = std::uint64_t>
+std::vector<T> elements(std::uint64_t n, std::uint64_t first = 0) {
+    std::vector<T> made;
+    for (std::uint64_t i = 0; i < n; ++i) made.push_back(element<T>(first + i));
+    return made;
+}
+template <class Vector> bool are_right(const Vector& all, std::size_t n) {
+    if (all.size() < n) return false;
+    for (std::size_t i = 0; i < n; ++i)
+        if (!(all[i] == element<typename Vector::value_type>(i))) return false;
+    return true;
+}
+template <class Vector> bool are_right(const Vector& all) { return are_right(all, all.size()); }
+template <class T> void append(mapped_vector<T>& to, std::size_t n) {
+    to.append_range(elements<T>(n, to.size()));
+}
+
+// ---- files as bytes ----
+
+/// Makes the file hold exactly these bytes. Over the old ones: a file that is emptied first has to
+/// wait for some disks when it is closed.
+void leave(const std::string& path, const std::string& bytes) {
+    if (!std::filesystem::exists(path)) return write_file(path, bytes);
+    if (std::filesystem::file_size(path) > bytes.size())
+        std::filesystem::resize_file(path, std::max<std::size_t>(bytes.size(), 1));
+    std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + path);
+    if (bytes.empty()) std::filesystem::resize_file(path, 0);
+}
+
+template <class T> T get(const std::string& file, std::size_t offset) {
+    T value{};
+    std::memcpy(&value, file.data() + offset, sizeof value);
+    return value;
+}
+template <class T> void put(std::string& file, std::size_t offset, const T& value) {
+    file.replace(offset, sizeof value,
+                 std::string(reinterpret_cast<const char*>(&value), sizeof value));
+}
+std::uint64_t fnv1a(std::string_view bytes) {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
+    return hash;
+}
+/// The identity's checksum is right again.
+std::string sealed(std::string file) {
+    put(file, 504, fnv1a(std::string_view(file).substr(0, 504)));
+    return file;
+}
+template <class T> std::string changed(std::string file, std::size_t offset, const T& value) {
+    put(file, offset, value);
+    return file;
+}
+std::string with_record(std::string file, std::size_t offset, std::uint64_t sequence,
+                        std::uint64_t size) {
+    put(file, offset, sequence);
+    put(file, offset + 8, size);
+    put(file, offset + 16, fnv1a(std::string_view(file).substr(offset, 16)));
+    return file;
+}
+
+constexpr std::size_t live_size = 512, state = 576, boot_id = 584, lost_size = 624;
+constexpr std::size_t even_record = 1024, odd_record = 1536;
+constexpr std::uint64_t clean = 0, in_use = 1, recovering = 2;
+
+using boot = std::array<char, 40>;
+constexpr boot unknown_boot{};
+boot another_boot() {
+    boot made{};
+    std::string_view("01234567-89ab-cdef-0123-456789abcdef").copy(made.data(), made.size());
+    return made;
+}
+/// The file as it is found after the machine was restarted.
+void restart(const std::string& path, const boot& was = another_boot()) {
+    leave(path, changed(read_file(path), boot_id, was));
+}
+
+std::uint64_t state_of(const std::string& path) {
+    return get<std::uint64_t>(read_file(path), state);
+}
+
+/// A file that was closed, with so many numbers and no room behind them.
+std::string closed_file(const std::string& path, std::size_t n) {
+    auto all = numbers::create(path);
+    append(all, n);
+    all.shrink_to_fit();
+    all.close();
+    return read_file(path);
+}
+
+/// A file that was not closed: `durable` numbers were flushed, `published` were appended.
+std::string unclosed_file(const std::string& path, std::size_t durable, std::size_t published) {
+    auto all = numbers::create(path);
+    append(all, durable);
+    all.flush();
+    append(all, published - durable);
+    return read_file(path);
+}
+
+template <class T = std::uint64_t>
+void check_refused(const std::string& path, const std::string& file, errc code,
+                   const vector_options& options = {}) {
+    leave(path, file);
+    const auto expected = says(code, "mapped_vector", path);
+    CHECK(error_of([&] { (void)mapped_vector<T>::open(path, options); }) == expected);
+    CHECK(error_of([&] { (void)mapped_vector<const T>::open(path, options); }) == expected);
+    if (!file.empty())
+        CHECK(error_of([&] { (void)mapped_vector<T>::open_or_create(path, options); }) == expected);
+    CHECK(read_file(path) == file);
+}
+
+} // namespace
+
+// ---- the format ----
 
 TEST_CASE("a vector is there again when it is opened again") {
     const temporary_directory directory;
@@ -17,4 +212,971 @@ TEST_CASE("a vector is there again when it is opened again") {
     numbers.push_back(1);
     numbers.close();
     CHECK(mapped_vector<const int>::open(path).back() == 1);
+}
+
+TEST_CASE("a file is, byte by byte, what docs/file-format.md says") {
+    if (get<std::uint32_t>("\x04\x03\x02\x01", 0) != 0x01020304)
+        return skip_loudly("the file is written down for little-endian machines");
+    const temporary_directory directory;
+    const auto path = directory / "ticks.mmv";
+    auto ticks = mapped_vector<tick>::create(path);
+    ticks.push_back({1000, 101.5});
+    ticks.flush();
+    ticks.push_back({2000, 101.75});
+    ticks.close();
+
+    std::string golden(69632, '\0');
+    const auto line = [&](std::size_t offset, std::initializer_list<unsigned> bytes) {
+        for (const auto byte : bytes) golden[offset++] = static_cast<char>(byte);
+    };
+    line(0x00, {0x89, 0x6d, 0x6d, 0x73, 0x74, 0x6c, 0x0d, 0x0a, 4, 3, 2, 1, 1, 0, 0, 0});
+    line(0x10, {1, 0, 0, 0, 0x00, 0x10, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0});
+    line(0x20, {8, 0, 0, 0, 0, 0, 0, 0, 0xe0, 0xbb, 0xbe, 0x86, 0x38, 0xc6, 0x1f, 0x7b});
+    line(0x30, {'t', 'i', 'c', 'k', '/', '1'});
+    line(0x1f8, {0x78, 0x5b, 0x53, 0xe5, 0xfc, 0xa7, 0x03, 0xe7});
+    line(0x200, {2});
+    line(0x400, {2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0});
+    line(0x410, {0xc6, 0x4a, 0x3a, 0x7c, 0x40, 0x84, 0x21, 0x07});
+    line(0x600, {3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0});
+    line(0x610, {0x64, 0xe8, 0x35, 0x5e, 0x6f, 0xa7, 0x28, 0x99});
+    line(0x1000, {0xe8, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, 0x59, 0x40});
+    line(0x1010, {0xd0, 0x07, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x70, 0x59, 0x40});
+    auto this_boot = read_file("/proc/sys/kernel/random/boot_id");
+    this_boot.resize(36);
+    golden.replace(boot_id, this_boot.size(), this_boot);
+
+    const auto file = read_file(path);
+    REQUIRE(file.size() == golden.size());
+    const auto [at, other] = std::ranges::mismatch(file, golden);
+    INFO("they differ at byte " << at - file.begin());
+    CHECK(at == file.end());
+    CHECK(fnv1a("tick/1") == 0x7b1fc63886bebbe0U);
+}
+
+TEST_CASE("a file of another make is foreign, and one that is cut short is incomplete") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = closed_file(path, 3);
+    const leak_check guard;
+    check_refused(path, std::string(10'000, '\0'), errc::foreign_file);
+    check_refused(path, "a text\n", errc::foreign_file);
+    auto transferred = file; // as text: the line end has changed
+    transferred.erase(6, 1);
+    check_refused(path, transferred, errc::foreign_file);
+
+    auto almost = file;
+    almost[7] = '\r';
+    for (std::size_t length = 0; length < 4096; ++length) {
+        INFO("the first " << length << " bytes");
+        check_refused(path, file.substr(0, length), errc::incomplete);
+        check_refused(path, almost.substr(0, length),
+                      length < 8 ? errc::incomplete : errc::foreign_file);
+    }
+    const auto refused = [&] {
+        leave(path, file.substr(0, 100));
+        try {
+            (void)numbers::open(path);
+        } catch (const mmstl::mapping_error& e) {
+            return e.asked_bytes() == 4096 && e.available_bytes() == 100;
+        }
+        return false;
+    };
+    CHECK(refused());
+}
+
+TEST_CASE("each way in which a header is another one has an error of its own") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = closed_file(path, 3);
+    const leak_check guard;
+    const auto other = [&](std::size_t offset, auto value) {
+        return sealed(changed(file, offset, value));
+    };
+    check_refused(path, other(8, std::uint32_t{0x04030201}), errc::other_byte_order);
+    check_refused(path, changed(file, 8, std::uint32_t{0x04030201}), errc::other_byte_order);
+    check_refused(path, other(8, std::uint32_t{0x02010403}), errc::damaged);
+    check_refused(path, other(12, std::uint32_t{2}), errc::other_version);
+    check_refused(path, other(12, std::uint32_t{0}), errc::other_version);
+    check_refused(path, other(16, std::uint32_t{2}), errc::other_kind);
+    check_refused(path, other(20, std::uint32_t{8192}), errc::other_version);
+    check_refused(path, other(24, std::uint64_t{4}), errc::other_element_size);
+    check_refused(path, other(24, std::uint64_t{0}), errc::other_element_size);
+    check_refused(path, other(32, std::uint64_t{4}), errc::other_type);
+    check_refused(path, other(40, fnv1a("i8")), errc::other_type);
+    for (const auto offset : {12U, 16U, 20U, 24U, 32U, 40U, 48U, 304U, 503U, 504U})
+        check_refused(path, changed(file, offset, static_cast<char>(file[offset] ^ 0x40)),
+                      errc::damaged);
+
+    // From the most general doubt to the most particular one.
+    auto all_wrong = other(40, fnv1a("i8"));
+    put(all_wrong, even_record + 16, std::uint64_t{0});
+    put(all_wrong, odd_record + 16, std::uint64_t{0});
+    put(all_wrong, live_size, UINT64_MAX);
+    check_refused(path, all_wrong, errc::other_type);
+    put(all_wrong, 24, std::uint64_t{4});
+    check_refused(path, sealed(all_wrong), errc::other_element_size);
+    put(all_wrong, 16, std::uint32_t{2});
+    check_refused(path, sealed(all_wrong), errc::other_kind);
+    put(all_wrong, 12, std::uint32_t{2});
+    check_refused(path, sealed(all_wrong), errc::other_version);
+    put(all_wrong, 504, std::uint64_t{0});
+    check_refused(path, all_wrong, errc::damaged);
+    put(all_wrong, 8, std::uint32_t{0x04030201});
+    check_refused(path, all_wrong, errc::other_byte_order);
+    put(all_wrong, 0, 'x');
+    check_refused(path, all_wrong, errc::foreign_file);
+
+    // The name is for people: what is behind its hash is not looked at.
+    leave(path, sealed(changed(file, 48, 'x')));
+    CHECK(reader::open(path).size() == 3);
+}
+
+TEST_CASE("a file opens as the type that it was made of, and as no other") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const leak_check guard;
+    mapped_vector<int>::create(path).close();
+    check_refused<float>(path, read_file(path), errc::other_type);
+    check_refused<unsigned>(path, read_file(path), errc::other_type);
+    check_refused<short>(path, read_file(path), errc::other_element_size);
+    CHECK(mapped_vector<int>::open(path).empty());
+
+    const auto longs = directory / "longs";
+    auto made = mapped_vector<long>::create(longs);
+    made.push_back(-1);
+    made.close();
+    if constexpr (sizeof(long) == sizeof(long long))
+        CHECK(mapped_vector<long long>::open(longs).front() == -1);
+    CHECK(mapped_vector<const std::int64_t>::open(longs).front() == -1);
+
+    const auto ticks = directory / "ticks";
+    mapped_vector<tick>::create(ticks).close();
+    check_refused<wider>(ticks, read_file(ticks), errc::other_type); // alignment alone
+}
+
+TEST_CASE("an identity in which one bit has flipped is never accepted") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = closed_file(path, 3);
+    const leak_check guard;
+    for (std::size_t bit = 0; bit < 512 * 8; ++bit) {
+        INFO("bit " << bit % 8 << " of byte " << bit / 8);
+        const auto flipped =
+            changed(file, bit / 8,
+                    static_cast<char>(static_cast<unsigned char>(file[bit / 8]) ^ (1U << bit % 8)));
+        check_refused(path, flipped, bit < 64 ? errc::foreign_file : errc::damaged);
+    }
+}
+
+TEST_CASE("of two durable records one is enough, and the other counts then") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    auto file = unclosed_file(path, 60, 100);
+    file = with_record(with_record(file, even_record, 8, 60), odd_record, 7, 40);
+    put(file, boot_id, another_boot());
+    const auto taken = [&](const std::string& bytes) {
+        leave(path, bytes);
+        const auto all = numbers::open(path);
+        CHECK(all.durable_size() == all.size());
+        CHECK(are_right(all));
+        return all.size();
+    };
+    CHECK(taken(file) == 60);
+    CHECK(taken(with_record(file, odd_record, 9, 40)) == 40); // whichever was written later
+    const leak_check guard;
+    for (std::size_t bit = 0; bit < 24 * 8; ++bit) {
+        INFO("bit " << bit % 8 << " of byte " << bit / 8);
+        const auto flip = [&](std::string bytes, std::size_t record) {
+            auto& byte = bytes[record + bit / 8];
+            byte = static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << bit % 8));
+            return bytes;
+        };
+        CHECK(taken(flip(file, even_record)) == 40);
+        CHECK(taken(flip(file, odd_record)) == 60);
+        check_refused(path, flip(flip(file, even_record), odd_record), errc::damaged);
+    }
+    // A flush goes over the one that does not count.
+    leave(path, changed(file, odd_record, std::uint64_t{99}));
+    auto all = numbers::open(path);
+    append(all, 1);
+    all.flush();
+    CHECK(get<std::uint64_t>(read_file(path), odd_record) == 9);
+    CHECK(get<std::uint64_t>(read_file(path), odd_record + 8) == 61);
+    CHECK(get<std::uint64_t>(read_file(path), even_record + 8) == 60);
+}
+
+TEST_CASE("a size that passes the end of the file is refused, also when it wraps") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = closed_file(path, 3);
+    REQUIRE(file.size() == 4096 + 3 * 8);
+    const leak_check guard;
+    constexpr auto one = std::uint64_t{1};
+    for (const auto size : {one * 4, UINT64_MAX, one << 63, one << 61, (one << 61) - 1,
+                            (one << 61) + 3, (one << 61) - 512, UINT64_MAX / 8}) {
+        INFO(size << " elements");
+        check_refused(path, changed(file, live_size, size), errc::past_the_end);
+        check_refused(path, changed(changed(file, live_size, size), state, in_use),
+                      errc::past_the_end); // by this boot: it is believed
+        // Before a restart it is not, and what the disk is known to have is taken.
+        const auto unclean =
+            changed(changed(changed(file, live_size, size), state, in_use), boot_id, unknown_boot);
+        leave(path, unclean);
+        {
+            const auto all = numbers::open(path);
+            CHECK(all.size() == 3);
+            REQUIRE(all.recovered());
+            CHECK(all.recovered()->durable_size == 3);
+            CHECK(all.recovered()->published_size == 3); // no more than the file holds
+        }
+        leave(path, unclean);
+        CHECK(reader::open(path, {.on_unclean = on_unclean::published}).size() == 3);
+
+        const auto promised = with_record(unclean, even_record, 100, size);
+        check_refused(path, promised, errc::past_the_end);
+        check_refused(path, promised, errc::past_the_end, {.on_unclean = on_unclean::durable});
+    }
+    check_refused(path, file.substr(0, file.size() - 1), errc::past_the_end);
+    check_refused(path, file.substr(0, 4096), errc::past_the_end);
+    leave(path, file.substr(0, 4096));
+    try {
+        (void)numbers::open(path);
+        FAIL("accepted");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.asked_bytes() == 4096 + 3 * 8);
+        CHECK(e.available_bytes() == 4096);
+    }
+}
+
+TEST_CASE("a state that no version writes counts as not closed") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = unclosed_file(path, 60, 100);
+    const auto garbage = GENERATE(as<std::uint64_t>{}, 3, 256, std::uint64_t{1} << 32, UINT64_MAX);
+    check_refused(path, changed(file, state, garbage), errc::unclean,
+                  {.on_unclean = on_unclean::fail});
+    CHECK(reader::open(path).size() == 100);
+    leave(path, changed(changed(file, state, garbage), boot_id, another_boot()));
+    CHECK(reader::open(path).size() == 60);
+    CHECK(numbers::open(path).size() == 60);
+    CHECK(state_of(path) == recovering);
+}
+
+TEST_CASE("bytes that are called zero are not looked at, and stay") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    auto file = closed_file(path, 3);
+    for (const auto& [first, last] : {std::pair{520, 576}, {632, 1024}, {1048, 1536}, {1560, 4096}})
+        std::fill(file.begin() + first, file.begin() + last, 'x');
+    leave(path, file);
+    {
+        auto all = numbers::open(path);
+        CHECK(are_right(all));
+        all.close();
+    }
+    const auto after = read_file(path);
+    CHECK(after.substr(520, 56) == file.substr(520, 56));
+    CHECK(after.substr(632, 392) == file.substr(632, 392));
+    CHECK(after.substr(2048) == file.substr(2048));
+}
+
+TEST_CASE("a raw file with a ragged end is refused") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const leak_check guard;
+    for (std::size_t more = 1; more < 8; ++more)
+        check_refused(path, std::string(24 + more, 'x'), errc::length_not_multiple,
+                      {.layout = layout::raw});
+    write_file(path, elements(3));
+    CHECK(are_right(reader::open(path, {.layout = layout::raw}), 3));
+}
+
+// ---- flush ----
+
+namespace {
+
+/// The calls that write, in their order: d(ata) and h(eader) by msync, s(ync) of a descriptor,
+/// t(runcate), r(ange that is started).
+std::string writes_of(const fault::watch& seen, const void* elements) {
+    const auto first = reinterpret_cast<std::uintptr_t>(elements);
+    std::string text;
+    for (const auto& one : seen.records()) {
+        if (one.which == fault::call::msync) {
+            CHECK(one.arguments[2] == 4 /* MS_SYNC */);
+            const bool is_header = one.arguments[0] < first;
+            if (is_header) CHECK(one.arguments[0] + one.arguments[1] == first);
+            text += is_header ? 'h' : 'd';
+        }
+        if (one.which == fault::call::fsync || one.which == fault::call::fdatasync) text += 's';
+        if (one.which == fault::call::ftruncate) text += 't';
+        if (one.which == fault::call::sync_file_range) text += 'r';
+    }
+    return text;
+}
+template <class Operation> std::string writes_during(const void* elements, Operation operation) {
+    const fault::watch seen;
+    operation();
+    return writes_of(seen, elements);
+}
+
+} // namespace
+
+TEST_CASE("a flush writes the elements, then the header, and once the directory") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto record = [&](std::size_t at) {
+        const auto file = read_file(path);
+        CHECK(get<std::uint64_t>(file, at + 16) == fnv1a(std::string_view(file).substr(at, 16)));
+        return std::pair(get<std::uint64_t>(file, at), get<std::uint64_t>(file, at + 8));
+    };
+    using pair = std::pair<std::uint64_t, std::uint64_t>;
+    auto all = numbers::create(path);
+    const void* const at = all.data();
+    append(all, 100);
+    CHECK(record(odd_record) == pair(1, 0));
+    CHECK(all.durable_size() == 0);
+    CHECK(writes_during(at, [&] { all.flush(); }) == "dhs");
+    CHECK(all.durable_size() == 100);
+    CHECK(record(even_record) == pair(2, 100));
+    CHECK(record(odd_record) == pair(1, 0));
+
+    CHECK(writes_during(at, [&] { all.flush(); }) == "d"); // nothing new
+    append(all, 1);
+    CHECK(writes_during(at, [&] { all.flush(); }) == "dh");
+    CHECK(record(even_record) == pair(2, 100));
+    CHECK(record(odd_record) == pair(3, 101));
+    all.pop_back();
+    CHECK(writes_during(at, [&] { all.flush(); }) == "dh");
+    CHECK(record(even_record) == pair(4, 100));
+
+    append(all, 50);
+    CHECK(writes_during(at, [&] { all.flush(10, 5); }) == "d");
+    CHECK(all.durable_size() == 100);
+    CHECK(writes_during(at, [&] { all.flush_async(); }) == "r");
+    CHECK(all.durable_size() == 100);
+    CHECK(state_of(path) == in_use);
+
+    CHECK(writes_during(at, [&] { all.shrink_to_fit(); }) == "t"); // nothing promised is cut
+    all.resize(40);
+    CHECK(writes_during(at, [&] { all.shrink_to_fit(); }) == "ht");
+    CHECK(all.durable_size() == 40);
+    CHECK(record(odd_record) == pair(5, 40));
+    append(all, 5);
+    CHECK(writes_during(at, [&] { all.close(); }) == "dh");
+    CHECK(record(even_record) == pair(6, 45));
+    CHECK(state_of(path) == clean);
+
+    auto again = numbers::open(path);
+    CHECK(state_of(path) == in_use);
+    // The disk may still say "closed".
+    CHECK(writes_during(again.data(), [&] { again.flush(); }) == "dh");
+    CHECK(writes_during(again.data(), [&] { again.flush(); }) == "d");
+    CHECK(record(odd_record) == pair(7, 45));
+    auto reading = reader::open(path);
+    CHECK(writes_during(reading.data(), [&] { reading.close(); }).empty());
+    CHECK(state_of(path) == in_use);
+}
+
+TEST_CASE("a flush by another handle takes the mark of a close back") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    auto one = numbers::create(path);
+    auto other = numbers::open(path);
+    append(one, 10);
+    one.flush();
+    other.close();
+    CHECK(state_of(path) == clean);
+    CHECK(writes_during(one.data(), [&] { one.flush(); }) == "dh");
+    CHECK(state_of(path) == in_use);
+}
+
+TEST_CASE("after a flush that failed nothing is promised any more") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto nth = GENERATE(1, 2); // the elements, the header
+    const auto way = GENERATE(0, 1, 2);
+    const auto error = GENERATE(EIO, ENOSPC);
+    const leak_check guard;
+    auto all = numbers::create(path);
+    append(all, 60);
+    all.flush();
+    append(all, 40);
+    if (way == 2) {
+        if (nth == 2) return; // there is but one
+        all.resize(30);
+    }
+    const auto header = read_file(path).substr(0, 4096);
+    const auto expected = says(error, "msync", path);
+    {
+        fault::fail failing(fault::call::msync, nth, error);
+        CHECK(error_of([&] {
+                  if (way == 0) all.flush();
+                  if (way == 1) all.close();
+                  if (way == 2) all.shrink_to_fit();
+              }) == expected);
+        CHECK(failing.hit());
+        CHECK(failing.count(fault::call::ftruncate) == 0);
+    }
+    CHECK(read_file(path).substr(0, 4096) == header); // nothing is said that is not so
+    if (way != 1) {
+        const fault::watch seen;
+        CHECK(all.durable_size() == 60);
+        CHECK(are_right(all));
+        append(all, 5);
+        CHECK(error_of([&] { all.flush(); }) == expected);
+        CHECK(error_of([&] { all.flush(0, 1); }) == expected);
+        CHECK(error_of([&] { all.flush_async(); }) == expected);
+        CHECK(error_of([&] { all.shrink_to_fit(); }) == expected);
+        CHECK(all.durable_size() == 60);
+        CHECK(are_right(all, all.size()));
+        CHECK(error_of([&] { all.close(); }) == expected);
+        CHECK(writes_of(seen, nullptr).empty());
+    }
+    CHECK_FALSE(all.is_open());
+    CHECK(state_of(path) == in_use);
+    auto anew = numbers::open(path);
+    CHECK(anew.size() == (way == 2 ? 35U : way == 1 ? 100U : 105U));
+    CHECK(are_right(anew));
+    CHECK_NOTHROW(anew.flush());
+    anew.close();
+}
+
+// ---- after a restart ----
+
+TEST_CASE("after a restart the elements of the last flush are taken, and the others are not lost") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    unclosed_file(path, 60, 100);
+    const auto was = GENERATE(true, false) ? another_boot() : unknown_boot;
+    restart(path, was);
+    const auto file = read_file(path);
+    const auto tells = [](const auto& all, std::size_t durable, std::size_t published) {
+        return all.recovered() && all.recovered()->durable_size == durable &&
+               all.recovered()->published_size == published;
+    };
+
+    SECTION("by default, and with on_unclean::durable") {
+        const auto how = GENERATE(on_unclean::automatic, on_unclean::durable);
+        auto all = numbers::open(path, {.on_unclean = how});
+        CHECK(all.size() == 60);
+        CHECK(all.durable_size() == 60);
+        CHECK(tells(all, 60, 100));
+        auto now = read_file(path);
+        CHECK(now.substr(4096) == file.substr(4096)); // nothing is cut off
+        CHECK(get<std::uint64_t>(now, live_size) == 60);
+        CHECK(get<std::uint64_t>(now, state) == recovering);
+        CHECK(get<std::uint64_t>(now, lost_size) == 100);
+        CHECK(get<boot>(now, boot_id) != was);
+        all = numbers();
+        SECTION("the next ones tell it too, in the same run of the machine and after another") {
+            CHECK(tells(numbers::open(path), 60, 100));
+            CHECK(tells(reader::open(path), 60, 100));
+            restart(path);
+            all = numbers::open(path);
+            CHECK(tells(all, 60, 100));
+            CHECK(all.size() == 60);
+            append(all, 10);
+            all = numbers::open(path);
+            CHECK(all.size() == 70);
+            CHECK(tells(all, 60, 100));
+            all = numbers();
+            restart(path);
+            all = numbers::open(path);
+            CHECK(all.size() == 60);
+            CHECK(tells(all, 60, 100));
+        }
+        SECTION("in the same run of the machine all can be had yet") {
+            all = numbers::open(path, {.on_unclean = on_unclean::published});
+            CHECK(all.size() == 100);
+            CHECK(are_right(all));
+        }
+        SECTION("until a flush") {
+            all = numbers::open(path);
+            all.flush();
+            CHECK(state_of(path) == in_use);
+            all = numbers::open(path);
+            CHECK_FALSE(all.recovered());
+            CHECK(all.size() == 60);
+        }
+        SECTION("or a close") {
+            all = numbers::open(path);
+            all.close();
+            all = numbers::open(path);
+            CHECK_FALSE(all.recovered());
+            CHECK(all.size() == 60);
+        }
+    }
+    SECTION("the tail is got back") {
+        auto all = numbers::open(path);
+        const auto tail = all.append_uninitialized(all.recovered()->published_size - all.size());
+        CHECK(std::ranges::equal(tail, elements(40, 60)));
+        CHECK(all.size() == 60);
+        all.commit(tail.size());
+        all.flush();
+        all = numbers();
+        restart(path);
+        all = numbers::open(path);
+        CHECK(all.size() == 100);
+        CHECK(are_right(all));
+    }
+    SECTION("on_unclean::published") {
+        const auto all = numbers::open(path, {.on_unclean = on_unclean::published});
+        CHECK(all.size() == 100);
+        CHECK(are_right(all));
+        CHECK(tells(all, 60, 100));
+        CHECK(all.durable_size() == 60);
+    }
+    SECTION("on_unclean::fail") {
+        check_refused(path, file, errc::unclean, {.on_unclean = on_unclean::fail});
+    }
+    SECTION("readers take the same, and change nothing") {
+        const auto all = reader::open(path);
+        CHECK(all.size() == 60);
+        CHECK(are_right(all));
+        CHECK(tells(all, 60, 100));
+        const auto published = reader::open(path, {.on_unclean = on_unclean::published});
+        CHECK(published.size() == 100);
+        CHECK(are_right(published));
+        CHECK(tells(published, 60, 100));
+        CHECK(read_file(path) == file);
+    }
+    SECTION("where the file is shorter than the size says") {
+        std::filesystem::resize_file(path, 4096 + 80 * 8 + 3);
+        const auto how = GENERATE(on_unclean::automatic, on_unclean::published);
+        const auto all = numbers::open(path, {.on_unclean = how});
+        CHECK(all.size() == (how == on_unclean::published ? 80 : 60));
+        CHECK(tells(all, 60, 80));
+    }
+}
+
+TEST_CASE("while the machine runs on, all that was published is there") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = unclosed_file(path, 60, 100);
+    CHECK(state_of(path) == in_use);
+    for (const auto how : {on_unclean::automatic, on_unclean::published}) {
+        const auto all = numbers::open(path, {.on_unclean = how});
+        CHECK(all.size() == 100);
+        CHECK(are_right(all));
+        CHECK_FALSE(all.recovered());
+        CHECK(reader::open(path, {.on_unclean = how}).size() == 100);
+    }
+    CHECK(reader::open(path, {.on_unclean = on_unclean::durable}).size() == 60);
+    CHECK(read_file(path) == file);
+    check_refused(path, file, errc::unclean, {.on_unclean = on_unclean::fail});
+    CHECK(numbers::open(path, {.on_unclean = on_unclean::durable}).size() == 60);
+    const auto again = numbers::open(path);
+    REQUIRE(again.recovered());
+    CHECK(again.recovered()->published_size == 100);
+}
+
+TEST_CASE("close marks a file as closed, and a destructor does not") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const bool closes = GENERATE(true, false);
+    {
+        auto all = numbers::create(path);
+        append(all, 100);
+        if (closes) all.close();
+    }
+    CHECK(state_of(path) == (closes ? clean : in_use));
+    restart(path);
+    auto all = numbers::open(path);
+    CHECK(all.size() == (closes ? 100 : 0));
+    CHECK(all.recovered().has_value() == !closes);
+    if (!closes) return;
+    all.close();
+    for (const auto how : {on_unclean::durable, on_unclean::published, on_unclean::fail})
+        CHECK(reader::open(path, {.on_unclean = how}).size() == 100);
+}
+
+// ---- kills ----
+
+namespace {
+
+constexpr long steps_per_test = 20'000;
+constexpr vector_options by_pages{.growth = {.factor = 1, .least_bytes = 0}};
+
+/// Kills `operation(all)` on a vector of `n` elements, 40 of them durable, wherever it can be.
+template <class Operation, class Check>
+void check_kills(const std::string& title, std::size_t n, Operation operation, Check check) {
+    const temporary_directory directory;
+    const auto path = directory / "triples";
+    kill_at_every_instruction(
+        title,
+        [&] {
+            std::filesystem::remove(path);
+            auto all = triples::create(path, by_pages);
+            append(all, 40);
+            all.flush();
+            append(all, n - 40);
+            return all;
+        },
+        operation,
+        [&](triples& mine, long) {
+            {
+                const auto all = triples::open(path, by_pages);
+                CHECK_FALSE(all.recovered());
+                CHECK((all.durable_size() == 40 || all.durable_size() == n));
+                CHECK(are_right(all, std::min<std::size_t>(n, 45)));
+                check(all);
+            }
+            mine = triples();
+            restart(path);
+            const auto all = triples::open(path);
+            CHECK((all.size() == 40 || state_of(path) == clean || all.size() == n));
+            CHECK(are_right(all, 40));
+        },
+        steps_per_test);
+}
+
+/// So many that the next one makes the file longer.
+constexpr std::size_t full = 4096 / sizeof(triple);
+
+} // namespace
+
+TEST_CASE("a process that is killed while it appends leaves all of it, or nothing") {
+    for (const std::size_t n : {std::size_t{50}, full}) {
+        check_kills(
+            "push_back to " + std::to_string(n), n,
+            [n](triples& all) { all.push_back(element<triple>(n)); },
+            [n](const triples& all) {
+                CHECK((all.size() == n || all.size() == n + 1));
+                CHECK(are_right(all));
+            });
+        const auto more = elements<triple>(200, n);
+        check_kills(
+            "append_range to " + std::to_string(n), n,
+            [&](triples& all) { all.append_range(more); },
+            [n](const triples& all) {
+                CHECK((all.size() == n || all.size() == n + 200));
+                CHECK(are_right(all));
+            });
+    }
+}
+
+TEST_CASE("a process that is killed while it flushes, shrinks or closes loses nothing") {
+    const auto check = [](const triples& all) {
+        CHECK(all.size() == 100);
+        CHECK(are_right(all));
+    };
+    check_kills(
+        "flush", 100, [](triples& all) { all.flush(); }, check);
+    check_kills(
+        "close", 100, [](triples& all) { all.close(); }, check);
+    check_kills(
+        "shrink_to_fit", 100, [](triples& all) { all.shrink_to_fit(); }, check);
+}
+
+TEST_CASE("a process that is killed while it inserts or erases leaves a valid vector") {
+    const auto other = element<triple>(1000);
+    check_kills(
+        "insert", 60, [&](triples& all) { all.insert(all.begin() + 45, other); },
+        [&](const triples& all) {
+            CHECK((all.size() == 60 || all.size() == 61));
+            if (all.size() == 61) {
+                CHECK(all[45] == other);
+                CHECK(std::ranges::equal(std::span(all).subspan(46), elements<triple>(15, 45)));
+            }
+        });
+    check_kills(
+        "erase", 60, [](triples& all) { all.erase(all.begin() + 45, all.begin() + 50); },
+        [](const triples& all) {
+            CHECK((all.size() == 60 || all.size() == 55));
+            if (all.size() == 55)
+                CHECK(std::ranges::equal(std::span(all).subspan(45), elements<triple>(10, 50)));
+        });
+}
+
+TEST_CASE("a process that is killed while it opens or creates leaves what was, or a vector") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto unclean = changed(unclosed_file(path, 60, 100), boot_id, another_boot());
+    struct nothing {};
+    const auto rewrite = [&] {
+        leave(path, unclean);
+        return nothing{};
+    };
+    kill_at_every_instruction(
+        "open after a restart", rewrite, [&](nothing) { (void)numbers::open(path); },
+        [&](nothing, long) {
+            const auto found = read_file(path);
+            CHECK(found.substr(1024) == unclean.substr(1024));
+            for (const bool restarts : {false, true}) {
+                leave(path, found);
+                if (restarts) restart(path);
+                const auto all = numbers::open(path);
+                CHECK(all.size() == 60);
+                CHECK(are_right(all));
+                REQUIRE(all.recovered());
+                CHECK(all.recovered()->published_size == 100);
+            }
+            leave(path, found);
+            const auto all = numbers::open(path, {.on_unclean = on_unclean::published});
+            CHECK(all.size() == 100);
+            CHECK(are_right(all));
+        },
+        steps_per_test);
+
+    const auto fresh = directory / "fresh";
+    kill_at_every_instruction(
+        "create",
+        [&] {
+            std::filesystem::remove(fresh);
+            return nothing{};
+        },
+        [&](nothing) { (void)numbers::create(fresh); },
+        [&](nothing, long) {
+            std::size_t n_files = 0;
+            for ([[maybe_unused]] const auto& one :
+                 std::filesystem::directory_iterator(directory.path()))
+                ++n_files;
+            const bool is_there = std::filesystem::exists(fresh);
+            CHECK(n_files == (is_there ? 2 : 1));
+            if (is_there) CHECK(numbers::open(fresh).empty());
+            auto all = numbers::open_or_create(fresh);
+            CHECK(all.created() == !is_there);
+            append(all, 3);
+            CHECK(are_right(all));
+        },
+        steps_per_test);
+}
+
+TEST_CASE("of a raw file a kill leaves the elements and zeros, and close the elements alone") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    CHECK(in_child([&] {
+              auto all = numbers::create(path, {.layout = layout::raw});
+              append(all, 1000);
+              ::kill(::getpid(), SIGKILL);
+          }).signal == SIGKILL);
+    auto all = numbers::open(path, {.layout = layout::raw});
+    CHECK(all.size() == std::filesystem::file_size(path) / 8);
+    CHECK(all.size() > 1000);
+    CHECK(are_right(all, 1000));
+    CHECK(std::ranges::count(std::span(all).subspan(1000), 0U) ==
+          static_cast<long>(all.size()) - 1000);
+    CHECK_FALSE(all.recovered());
+    all.resize(1000);
+    append(all, 1);
+    all.close();
+    CHECK(read_file_of<std::uint64_t>(path) == elements(1001));
+}
+
+// ---- power cuts ----
+
+namespace {
+
+/// What a disk may hold when the power goes: of `sure` all, of what has changed in `now` any pages
+/// of 4096 bytes, of the header any sectors; either length.
+std::string cut(const std::string& sure, const std::string& now, std::mt19937& random) {
+    const auto flip = [&] { return random() % 2 == 0; };
+    std::string disk(flip() ? sure.size() : now.size(), '\0');
+    const auto density = random() % 4; // few pages, some, most
+    for (std::size_t first = 0; first < disk.size();) {
+        const std::size_t n = first < 4096 ? 512 : 4096;
+        const auto& from = random() % 4 <= density && first < now.size() ? now : sure;
+        if (first < from.size())
+            disk.replace(first, std::min(n, from.size() - first), from, first, n);
+        first += n;
+    }
+    // All of it was written by this run of the machine; it comes to light in another.
+    if (get<boot>(disk, boot_id) != unknown_boot) put(disk, boot_id, another_boot());
+    return disk;
+}
+
+/// Opens what the power left in every way; `sizes` are those that may be taken.
+template <class T>
+void check_disk(const std::string& path, const std::string& disk,
+                const std::set<std::size_t>& sizes) {
+    const auto least = *sizes.begin();
+    leave(path, disk);
+    {
+        const auto all = mapped_vector<const T>::open(path);
+        CHECK(sizes.count(all.size()) == 1);
+        CHECK(are_right(all));
+    }
+    CHECK(mapped_vector<const T>::open(path, {.on_unclean = on_unclean::durable}).size() >= least);
+    {
+        const auto all = mapped_vector<const T>::open(path, {.on_unclean = on_unclean::published});
+        CHECK(are_right(all, std::min(least, all.size())));
+    }
+    CHECK(read_file(path) == disk);
+    auto all = mapped_vector<T>::open(path);
+    CHECK(sizes.count(all.size()) == 1);
+    append(all, 3);
+    all.flush();
+    CHECK(are_right(all));
+}
+
+/// Carries `operation` out in a child, and looks at the file before and after each system call of
+/// it: at what the disk has by then for sure (at first `sure`), and at what the file is. Returns how
+/// often.
+long at_every_system_call(const std::string& path, std::uintptr_t header, std::string sure,
+                          const std::function<void()>& operation,
+                          const std::function<void(const std::string&, const std::string&)>& look) {
+    std::fflush(nullptr);
+    const auto pid = ::fork();
+    REQUIRE(pid != -1);
+    if (pid == 0) {
+        if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == -1) ::_exit(1);
+        ::raise(SIGSTOP);
+        operation();
+        ::_exit(0);
+    }
+    long looks = 0;
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (!WIFSTOPPED(status)) return 0;
+    ::ptrace(PTRACE_SETOPTIONS, pid, nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+    std::array<std::uint64_t, 6> arguments{};
+    std::uint64_t number_of_call = 0;
+    for (;;) {
+        if (::ptrace(PTRACE_SYSCALL, pid, nullptr, 0) == -1 || ::waitpid(pid, &status, 0) != pid)
+            break;
+        if (!WIFSTOPPED(status)) break;
+        if (WSTOPSIG(status) != (SIGTRAP | 0x80)) continue;
+        __ptrace_syscall_info info{};
+        if (::ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) <= 0) {
+            ::kill(pid, SIGKILL);
+            ::waitpid(pid, &status, 0);
+            return 0;
+        }
+        const auto now = read_file(path);
+        if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+            number_of_call = info.entry.nr;
+            std::copy_n(info.entry.args, 6, arguments.begin());
+        } else if (info.exit.rval == 0 && number_of_call == SYS_msync) {
+            const auto first = arguments[0] - header;
+            sure.resize(now.size()); // msync writes what is needed to find the bytes again
+            if (first < now.size()) sure.replace(first, arguments[1], now, first, arguments[1]);
+        }
+        look(sure, now);
+        ++looks;
+    }
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    return looks;
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a power cut takes no element that was flushed", "", std::uint64_t, triple) {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto found = directory / "found";
+    const long n_seeds = soaked(15);
+    for (unsigned seed = 0; seed < static_cast<unsigned>(n_seeds); ++seed) {
+        INFO("seed " << seed);
+        std::mt19937 random(seed);
+        std::filesystem::remove(path);
+        auto all = mapped_vector<TestType>::create(path, by_pages);
+        for (int round = 0; round < 3; ++round) {
+            append(all, random() % 1500);
+            if (random() % 4 == 0) {
+                all.close();
+                all = mapped_vector<TestType>::open(path, by_pages);
+            } else {
+                all.flush();
+            }
+            const auto promised = all.size();
+            const auto sure = read_file(path);
+            const auto more = random() % 4;
+            if (more == 0)
+                all.resize(all.size() - std::min(all.size(), std::size_t{random() % 300}));
+            for (unsigned i = 0; i < more; ++i) append(all, random() % 1500);
+            const auto now = read_file(path);
+            for (int i = 0; i < 3; ++i)
+                check_disk<TestType>(found, cut(sure, now, random), {promised});
+        }
+    }
+}
+
+TEST_CASE("a power cut leaves each page of what was changed in place old or new") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto found = directory / "found";
+    auto all = numbers::create(path);
+    append(all, 5000);
+    all.flush();
+    const auto sure = read_file(path);
+    for (auto& one : all) one = ~one;
+    const auto now = read_file(path);
+    for (unsigned seed = 0; seed < 50; ++seed) {
+        std::mt19937 random(seed);
+        leave(found, cut(sure, now, random));
+        const auto left = numbers::open(found);
+        REQUIRE(left.size() == 5000);
+        for (std::size_t i = 0; i < left.size(); ++i) {
+            const bool is_new = left[i / 512 * 512] != number(i / 512 * 512);
+            if (left[i] != (is_new ? ~number(i) : number(i))) FAIL("element " << i);
+        }
+    }
+}
+
+TEST_CASE("a power cut anywhere within a flush, a close or a shrinking takes no promised element") {
+    const temporary_directory directory;
+    const auto path = directory / "triples";
+    const auto found = directory / "found";
+    std::mt19937 random(1);
+    const auto check = [&](const char* title, std::size_t flushed, std::size_t published,
+                           const std::set<std::size_t>& sizes, std::size_t at_end, auto operation) {
+        INFO(title);
+        std::filesystem::remove(path);
+        auto all = triples::create(path, by_pages);
+        append(all, flushed);
+        all.flush();
+        const auto sure = read_file(path);
+        if (published < flushed) all.resize(published);
+        if (published > flushed) append(all, published - flushed);
+        const long looks = at_every_system_call(
+            path, reinterpret_cast<std::uintptr_t>(all.data()) - 4096, sure,
+            [&] { operation(all); },
+            [&](const std::string& on_disk, const std::string& now) {
+                for (long i = 0; i < soaked(5); ++i)
+                    check_disk<triple>(found, cut(on_disk, now, random), sizes);
+            });
+        if (looks == 0) return skip_loudly("system calls cannot be watched here");
+        CHECK(looks >= 4);
+        check_disk<triple>(found, changed(read_file(path), boot_id, another_boot()), {at_end});
+    };
+    using set = std::set<std::size_t>;
+    const auto flush = [](triples& all) { all.flush(); };
+    const auto close = [](triples& all) { all.close(); };
+    const auto shrink = [](triples& all) { all.shrink_to_fit(); };
+    check("flush", 500, 2000, set{500, 2000}, 2000, flush);
+    check("flush of fewer", 2000, 500, set{500, 2000}, 500, flush);
+    check("close", 500, 2000, set{500, 2000}, 2000, close);
+    check("close of fewer", 2000, 500, set{500, 2000}, 500, close);
+    check("shrink_to_fit", 500, 2000, set{500}, 500, shrink);
+    check("shrink_to_fit of fewer", 2000, 500, set{500, 2000}, 500, shrink);
+}
+
+// ---- copies ----
+
+TEST_CASE("a copy of a file that is being appended to is good") {
+    const temporary_directory directory;
+    const auto path = directory / "triples";
+    const auto copy = directory / "copy";
+    auto all = triples::create(path, by_pages);
+    append(all, 100);
+    all.flush();
+    child writer([&] {
+        auto mine = triples::open(path, by_pages);
+        for (std::uint64_t i = 100; i < 300'000; ++i) mine.push_back(element<triple>(i));
+    });
+    for (int i = 0; i < 20; ++i) {
+        const auto before = all.size();
+        leave(copy, read_file(path));
+        {
+            const auto here = triples::open(copy);
+            CHECK(here.size() >= before);
+            CHECK(are_right(here));
+            CHECK_FALSE(here.recovered());
+        }
+        restart(copy); // or on another machine
+        const auto there = triples::open(copy);
+        CHECK(there.size() == 100);
+        CHECK(are_right(there));
+    }
 }
