@@ -21,6 +21,12 @@ void many_small_files(registry& into, environment& in);
 void push_back(registry& into, environment& in);
 /// How long does a single push_back take?
 void push_back_latency(registry& into, environment& in);
+/// Is a loop over a mapped_vector as fast as one over a std::vector?
+void sum_of_vector(registry& into, environment& in);
+/// How long does it take to have a large vector back?
+void reopen_vector(registry& into, environment& in);
+/// What does it cost to change a file and to know that the change is on the disk?
+void durable_update(registry& into, environment& in);
 
 struct question {
     void (*add)(registry&, environment&);
@@ -35,6 +41,9 @@ inline constexpr question questions[] = {
     {many_small_files, false},
     {push_back, false},
     {push_back_latency, false},
+    {sum_of_vector, false},
+    {reopen_vector, false},
+    {durable_update, false},
 };
 
 } // namespace bench

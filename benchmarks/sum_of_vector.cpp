@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// Is a loop over a mapped_vector as fast as one over a std::vector?
+
+#include "support/sum.hpp"
+#include "support/vector_file.hpp"
+#include "workloads.hpp"
+
+#include <memory>
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+struct vectors {
+    vectors(const std::string& path, std::size_t data_bytes) : file(path, data_bytes) {}
+
+    vector_file file;
+    vector_file::writer mapped = {};
+    std::vector<std::uint64_t> in_memory = {};
+};
+
+std::uint64_t sum_by_index(const vector_file::writer& words) {
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < words.size(); ++i) total += words[i];
+    return total;
+}
+
+} // namespace
+
+void sum_of_vector(registry& into, environment& in) {
+    const std::size_t size = std::size_t{in.quick ? 128U : 512U} << 20;
+    workload made{.name = "sum.vector",
+                  .question = "Sum of a vector of 64-bit integers that is open and in memory",
+                  .cache = format_bytes(size) +
+                           "; warm: read through once by read(), and every page of the mapping "
+                           "touched before the time",
+                  .cache_key = name(cache_state::read_ahead),
+                  .expected_seconds = static_cast<double>(size) / (1 << 30) * 20 + 1};
+    const auto state = std::make_shared<vectors>(in.directory + "/sum.mmv", size);
+
+    made.set_up = [state, directory = in.directory]() -> std::string {
+        if (auto reason = state->file.refusal(directory, 1); !reason.empty()) return reason;
+        state->file.create();
+        state->file.cached().ensure(cache_state::read_ahead);
+        state->mapped = vector_file::writer::open(state->file.path());
+        state->in_memory = state->file.read_whole();
+        return {};
+    };
+    made.prepare = [state](const arm&) {
+        state->file.cached().ensure(cache_state::read_ahead);
+        if (sum(state->mapped) != sum(state->in_memory))
+            throw std::runtime_error("the two vectors do not hold the same");
+    };
+    made.verified = [state] { return state->file.cached().verified(); };
+    made.tear_down = [state] {
+        state->mapped = vector_file::writer(); // "= {}" would assign no elements
+        state->in_memory = std::vector<std::uint64_t>();
+        state->file.remove();
+    };
+
+    const auto add = [&](const char* name, role r, auto work) {
+        made.arms.push_back({.name = name,
+                             .role = r,
+                             .run = [state, work](meter&) { return work(*state); },
+                             .bytes = size});
+    };
+    add("mapped_vector, range-for", role::ours, [](const vectors& v) { return sum(v.mapped); });
+    add("mapped_vector, std::span", role::ours,
+        [](const vectors& v) { return sum(std::span(v.mapped)); });
+    add("mapped_vector, size() each time", role::ours,
+        [](const vectors& v) { return sum_by_index(v.mapped); });
+    add("std::vector, range-for", role::baseline,
+        [](const vectors& v) { return sum(v.in_memory); });
+
+    const char* const standard = "std::vector";
+    made.expectations = {
+        {"mapped_vector, range-for", "", standard, 0.95},
+        {"mapped_vector, std::span", "", standard, 0.95},
+        {"mapped_vector, size() each time", "", standard, 0}, // documented as slower
+    };
+    into.push_back(std::move(made));
+}
+
+} // namespace bench
