@@ -227,6 +227,7 @@ workload into_a_file(environment& in) {
     made.prepare = [=](const arm&) {
         clear();
         ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
+        claim_free_memory(2 * n * word_bytes);
     };
     made.tear_down = clear;
 
@@ -279,7 +280,10 @@ workload into_memory(environment& in) {
                   .expected_seconds = static_cast<double>(n * word_bytes) / (1 << 30) * 60 + 1};
     made.set_up = [=] { return lacking("", n * word_bytes); };
     // What an arm has freed, or the next one would not pay for its pages.
-    made.prepare = [](const arm&) { ::malloc_trim(0); };
+    made.prepare = [=](const arm&) {
+        ::malloc_trim(0);
+        claim_free_memory(2 * n * word_bytes);
+    };
 
     const auto add = [&](const char* name, role r, auto work) {
         made.arms.push_back({.name = name,
