@@ -1128,6 +1128,18 @@ TEST_CASE("a writer with fewer addresses than there are elements refuses, and do
             refused = e.asked() == 100'005 && e.reserved() == small.reserved();
         }
         expect(refused, "erase");
+        const auto refuses = [](auto change) {
+            try {
+                change();
+            } catch (const mmstl::reservation_exhausted&) {
+                return true;
+            }
+            return false;
+        };
+        expect(refuses([&] { small.assign(100'000, 1); }), "assign");
+        expect(refuses([&] { small.assign_range(counting(100'000)); }), "assign_range");
+        expect(refuses([&] { erase_if(small, [](auto) { return true; }); }), "erase_if");
+        expect(all[1] == 1, "nothing moved");
     });
     CHECK_THROWS_AS(small.push_back(1), mmstl::reservation_exhausted);
     CHECK_THROWS_AS(small.insert(small.begin(), 1), mmstl::reservation_exhausted);

@@ -1185,3 +1185,28 @@ TEST_CASE("a copy of a file that is being appended to is good") {
         CHECK(are_right(there));
     }
 }
+
+TEST_CASE("what a recovery could have taken can be taken later, as far as the file still has it") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    unclosed_file(path, 60, 100);
+    // The header reached the disk, the length of the file did not.
+    std::filesystem::resize_file(path, 4096 + 80 * 8);
+    restart(path);
+    const vector_options all_of_it{.on_unclean = on_unclean::published};
+    {
+        auto all = numbers::open(path);
+        CHECK(all.size() == 60);
+        REQUIRE(all.recovered());
+        CHECK(all.recovered()->published_size == 80);
+    }
+    CHECK(numbers::open(path, all_of_it).size() == 80);
+    {
+        auto all = numbers::open(path, {.on_unclean = on_unclean::durable});
+        CHECK(all.size() == 60);
+        CHECK(all.recovered());
+        all.shrink_to_fit();
+    }
+    CHECK(numbers::open(path, all_of_it).size() == 60);
+    CHECK(are_right(numbers::open(path)));
+}

@@ -257,7 +257,8 @@ public:
     ///
     /// Complexity: a handful of system calls, if it has to.
     void reserve(size_type n) requires is_writer {
-        if (n > capacity()) make_room(0, n);
+        if (n > max_size()) throw std::length_error("mapped_vector: past max_size()");
+        if (n > capacity()) storage_.reserve(n);
     }
     /// Gives what is behind the last element back to the file system. Readers are not disturbed;
     /// other writers are: see "processes" above.
@@ -398,7 +399,7 @@ public:
     void assign(size_type n, const T& value) requires is_writer {
         const T copy(value);
         const size_type size = storage_.own_size();
-        if (n > size) make_room(size, n - size);
+        if (n > storage_.ready()) make_room(0, n);
         std::uninitialized_fill_n(first(), n, copy);
         publish(size, n);
     }
@@ -600,7 +601,7 @@ private:
         const size_type size = storage_.own_size();
         if constexpr (std::forward_iterator<Iterator>) {
             const auto n = static_cast<size_type>(std::ranges::distance(from, to));
-            if (n > size) make_room(size, n - size);
+            if (n > storage_.ready()) make_room(0, n);
             construct_from(first(), std::move(from), n);
             publish(size, n);
         } else {
@@ -661,6 +662,7 @@ typename mapped_vector<T>::size_type erase(mapped_vector<T>& from, const U& valu
 /// When `pred` throws, the vector has its old size, and unspecified elements.
 template <class T, class Predicate>
 typename mapped_vector<T>::size_type erase_if(mapped_vector<T>& from, Predicate pred) {
+    from.erase(from.end(), from.end()); // what it refuses, it refuses before anything is moved
     const auto kept = std::remove_if(from.begin(), from.end(), std::ref(pred));
     const auto n = from.end() - kept;
     from.erase(kept, from.end());

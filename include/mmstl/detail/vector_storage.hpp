@@ -111,6 +111,8 @@ public:
     ///
     /// Throws: `reservation_exhausted`, `mapping_error`; nothing has changed then.
     std::size_t make_room(std::size_t n, std::size_t more);
+    /// Makes the file long enough for `n` elements; throws as `make_room`.
+    void reserve(std::size_t n);
 
     [[nodiscard]] failure check_range(const char* asking, std::size_t first,
                                       std::size_t n) const noexcept;
@@ -151,8 +153,9 @@ private:
     struct finding {
         format::contents contents;
         std::size_t chosen_size = 0;
-        bool unclean_since_boot = false; ///< not closed before the machine was restarted
-        bool is_whole_truth = true;      ///< the size in the header is the one to go by
+        std::uint64_t ever_published = 0; ///< and still in the file
+        bool unclean_since_boot = false;  ///< not closed before the machine was restarted
+        bool is_whole_truth = true;       ///< the size in the header is the one to go by
     };
 
     [[nodiscard]] bool has_header() const noexcept { return options_.layout == layout::header; }
@@ -193,6 +196,7 @@ private:
     void mark_in_use(const finding& found) noexcept;
     failure map_whole(const backing_handle& from, access wanted);
 
+    void check_reserved(std::size_t n, std::size_t more) const;
     std::size_t grow(std::size_t needed);
     [[nodiscard]] std::uint64_t next_length(std::uint64_t length,
                                             std::uint64_t needed) const noexcept;
@@ -378,6 +382,7 @@ inline failure vector_storage::choose(finding& found) {
         if (!same_boot || says.state == format::state::recovering || chosen < ever)
             recovered_ = recovery{static_cast<std::size_t>(says.last.size),
                                   static_cast<std::size_t>(std::min(ever, holds))};
+        found.ever_published = std::min(ever, holds);
     }
     if (chosen > holds) {
         const bool wraps = chosen > (UINT64_MAX - offset()) / element_bytes_;
@@ -394,10 +399,9 @@ inline failure vector_storage::choose(finding& found) {
 inline void vector_storage::mark_in_use(const finding& found) noexcept {
     auto& now = header().live;
     const auto& says = found.contents;
-    const auto ever = std::max(says.published_size, says.lost_size);
     auto mark = says.state == format::state::recovering ? says.state : format::state::in_use;
-    if (found.chosen_size < ever && says.state != format::state::clean) {
-        now.lost_size = ever;
+    if (found.chosen_size < found.ever_published) {
+        now.lost_size = found.ever_published;
         mark = format::state::recovering;
     }
     if (mark == format::state::recovering) now.state.store(mark, std::memory_order_release);
@@ -441,13 +445,21 @@ inline failure vector_storage::map_whole(const backing_handle& from, access want
 // ---- growing ----
 
 inline std::size_t vector_storage::make_room(std::size_t n, std::size_t more) {
-    if (n > reserved_ || more > reserved_ - n) {
-        if (!is_open()) throw_if(posix::failed(call, EBADF), name());
-        throw reservation_exhausted(more > SIZE_MAX - n ? SIZE_MAX : n + more, reserved_);
-    }
+    check_reserved(n, more);
     const std::size_t zero_from = n + more > capacity_ ? grow(n + more) : n + more;
     if (n + more > ready_) touch_ahead(n, more);
     return zero_from;
+}
+
+inline void vector_storage::reserve(std::size_t n) {
+    check_reserved(0, n);
+    if (n > capacity_) grow(n);
+}
+
+inline void vector_storage::check_reserved(std::size_t n, std::size_t more) const {
+    if (n <= reserved_ && more <= reserved_ - n) return;
+    if (!is_open()) throw_if(posix::failed(call, EBADF), name());
+    throw reservation_exhausted(more > SIZE_MAX - n ? SIZE_MAX : n + more, reserved_);
 }
 
 /// Returns from which element on the file is known to be zero: what another handle has added may be
@@ -463,10 +475,8 @@ inline std::size_t vector_storage::grow(std::size_t needed) {
     }
     // Another handle may have marked it as closed meanwhile.
     if (has_header()) header().live.state.compare_exchange_strong(clean, format::state::in_use);
-    const auto old_capacity =
-        std::exchange(capacity_, std::min(count_in(now.size_bytes), reserved_));
-    ready_ =
-        touches_ahead_ && now.size_bytes - old_length >= window_bytes ? old_capacity : capacity_;
+    capacity_ = std::min(count_in(now.size_bytes), reserved_);
+    if (!touches_ahead_ || now.size_bytes - old_length < window_bytes) ready_ = capacity_;
     return count_in(old_length + element_bytes_ - 1);
 }
 
@@ -607,6 +617,8 @@ inline failure vector_storage::shrink_to_fit() {
     if (durable_size() > n) {
         if (auto f = poison_ = write_record(n, false); f.failed()) return f;
     }
+    if (has_header()) // what a recovery has not taken is given up
+        header().live.lost_size = std::min(header().live.lost_size, std::uint64_t{n});
     if (auto f = core::resize(file_, end_of(n), options_.allocation); f.failed()) return f;
     capacity_ = ready_ = n;
     return {};
