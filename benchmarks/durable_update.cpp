@@ -148,7 +148,7 @@ workload update_in_place(environment& in) {
                            "the time; what was written is read back after it",
                   .cache_key = name(cache_state::read_ahead),
                   .unit = "element",
-                  .expected_seconds = static_cast<double>(size) / (1 << 30) * 240 + 2};
+                  .expected_seconds = static_cast<double>(size) / (1 << 30) * 600 + 2};
     const auto state = std::make_shared<updates>(vector_file(in.directory + "/update.mmv", size));
     made.set_up = [state, count, directory = in.directory] {
         state->choose(count);
