@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <limits>
@@ -2091,4 +2092,56 @@ TEST_CASE("a vector grows in place in huge pages, and their lack is an error") {
               (void)numbers::create(mmstl::memory_file("h", {.pages = mmstl::pages::huge_tlb}),
                                     {.layout = layout::raw});
           }) == says(EOPNOTSUPP, "mapped_vector", "h"));
+}
+
+// ---- what one handle does to another ----
+
+TEST_CASE("a writer with fewer addresses flushes and shrinks no less than all") {
+    const temporary_directory directory;
+    auto all = numbers::create(directory / "x");
+    auto small = numbers::open(directory / "x", {.reserved = 100});
+    all.append_range(counting(100'000));
+    all.flush();
+    CHECK(small.size() < 100'000);
+    small.flush();
+    CHECK(all.durable_size() == 100'000);
+    small.shrink_to_fit();
+    CHECK(std::ranges::equal(all, counting(100'000)));
+    small.close();
+    all = numbers();
+    CHECK(std::ranges::equal(numbers::open(directory / "x"), counting(100'000)));
+}
+
+TEST_CASE("room that is a hole is filled before it is stored to, or is an error") {
+    check_on_small_disk(1 << 20, [](const temporary_directory& disk) {
+        const auto path = disk / "x";
+        {
+            auto all = numbers::create(path, {.allocation = mmstl::allocation::sparse});
+            all.append_range(counting(10));
+            all.reserve(50'000);
+        }
+        std::ofstream(disk / "filler") << std::string(1 << 20, 'x'); // as far as it gets
+        auto all = numbers::open(path);
+        bool full = false;
+        try {
+            for (std::uint64_t i = 0; i < 40'000; ++i) all.push_back(i);
+        } catch (const mmstl::mapping_error& e) {
+            full = e.code() == std::errc::no_space_on_device;
+        }
+        expect(full, "no error");
+        expect(all.size() >= 10 && all[9] == 9, "elements");
+    });
+}
+
+TEST_CASE("a reservation by default is at least the file, where that is all there is room for") {
+    if (MMSTL_TESTS_SANITIZED) return; // they have used up any limit already
+    const temporary_directory directory;
+    auto all = numbers::create(directory / "x", {.allocation = mmstl::allocation::sparse});
+    all.reserve(std::size_t{40} << 20); // 320 MiB
+    all.close();
+    check_in_child([&] {
+        const ::rlimit limit{std::size_t{450} << 20, std::size_t{450} << 20};
+        expect(::setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit");
+        expect(reader::open(directory / "x").reserved() >= std::size_t{40} << 20, "reserved");
+    });
 }

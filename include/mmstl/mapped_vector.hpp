@@ -37,6 +37,13 @@
 
 namespace mmstl::inline v1 {
 
+namespace detail {
+/// Has no values.
+struct nothing {
+    nothing() = delete;
+};
+} // namespace detail
+
 /// What the elements of a `mapped_vector` must be: `mappable`, of a size that may be moved as
 /// bytes, with nothing to be done when they go.
 template <class T>
@@ -323,7 +330,7 @@ public:
         if (n > size) {
             const size_type zero_from = make_room(size, n - size);
             // New bytes of a file are zero already, and need no page each to say so.
-            const bool zero_will_do = std::is_trivially_default_constructible_v<T>;
+            const bool zero_will_do = is_zero_bytes();
             std::uninitialized_value_construct(
                 first() + size, first() + (zero_will_do ? std::clamp(zero_from, size, n) : n));
         }
@@ -420,6 +427,9 @@ public:
         assign(values);
         return *this;
     }
+    /// `v = {}` is refused as ambiguous: it would empty the file of who only wants to let go of it.
+    /// `clear()` does the one, `close()` and `v = mapped_vector<T>()` do the other.
+    mapped_vector& operator=(std::initializer_list<detail::nothing>) = delete;
 
     void swap(mapped_vector& other) noexcept { storage_.swap(other.storage_); }
     friend void swap(mapped_vector& a, mapped_vector& b) noexcept { a.swap(b); }
@@ -486,6 +496,16 @@ private:
                              detail::identify<T>(), options);
     }
     void finish(const detail::failure& failed) const { detail::throw_if(failed, name()); }
+
+    /// Whether a value-initialised element is nothing but zero bytes.
+    static bool is_zero_bytes() noexcept {
+        if constexpr (std::is_trivially_default_constructible_v<T>) {
+            const T made = T();
+            return std::ranges::all_of(std::as_bytes(std::span<const T, 1>(&made, 1)),
+                                       [](std::byte b) { return b == std::byte{0}; });
+        }
+        return false;
+    }
 
     [[nodiscard]] element* first() const noexcept {
         return reinterpret_cast<element*>(storage_.data());

@@ -119,6 +119,14 @@ struct core {
                of.kind_ == backing::kind::borrowed_fd;
     }
 
+    /// Whether what is grown that way has no blocks until it is stored to: see
+    /// `backing_handle::resize`.
+    static bool is_sparse(const mapping& of, allocation how) noexcept {
+        return how == allocation::sparse ||
+               (how == allocation::automatic &&
+                (of.kind_ == backing::kind::memory_file || of.kind_ == backing::kind::anonymous));
+    }
+
     static std::byte* data(const mapping& of) noexcept { return of.data_; }
 
     static failure flush(mapping& what, std::size_t first_byte, std::size_t n_bytes) {

@@ -77,6 +77,7 @@ public:
         std::swap(name_is_new_, other.name_is_new_);
         std::swap(header_is_synced_, other.header_is_synced_);
         std::swap(touches_ahead_, other.touches_ahead_);
+        std::swap(room_has_blocks_, other.room_has_blocks_);
     }
 
     // ---- the fast paths ----
@@ -202,6 +203,7 @@ private:
                                             std::uint64_t needed) const noexcept;
     [[nodiscard]] std::uint64_t whole_elements(std::uint64_t length,
                                                std::uint64_t needed) const noexcept;
+    void allocate_room(std::size_t n);
     failure lengthen(std::uint64_t wanted, std::uint64_t needed) noexcept;
     void touch_ahead(std::size_t n, std::size_t more) noexcept;
 
@@ -235,6 +237,7 @@ private:
     bool name_is_new_ = false;      ///< and its directory not yet on the disk
     bool header_is_synced_ = false; ///< the mark of use is on the disk
     bool touches_ahead_ = false;
+    bool room_has_blocks_ = true; ///< between size and capacity, or must not have
 };
 
 // ---- opening ----
@@ -244,6 +247,9 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
     vector_storage made;
     made.element_bytes_ = type.size_bytes;
     made.options_ = options;
+    if (options.pages == pages::huge_tlb) return refuse(errc::wrong_access, call);
+    if (options.reserved && *options.reserved > (SIZE_MAX - made.offset()) / made.element_bytes_)
+        return refuse(errc::size_overflow, call, UINT64_MAX);
     auto f = core::open(from, wanted, how, made.file_, [&](backing_handle& fresh) {
         if (wanted != access::read_write) return refuse(errc::wrong_access, call);
         return made.make(fresh, wanted, type);
@@ -344,6 +350,10 @@ inline failure vector_storage::open_existing(access wanted, const type_identity&
         size_ = own_size_.get();
     else if (writes)
         mark_in_use(found);
+    if (found.chosen_size < capacity_ && !core::is_sparse(map_, options_.allocation)) {
+        room_has_blocks_ = false;
+        ready_ = found.chosen_size;
+    }
     return {};
 }
 
@@ -400,7 +410,9 @@ inline void vector_storage::mark_in_use(const finding& found) noexcept {
     auto& now = header().live;
     const auto& says = found.contents;
     auto mark = says.state == format::state::recovering ? says.state : format::state::in_use;
-    if (found.chosen_size < found.ever_published) {
+    const bool is_in_doubt = found.unclean_since_boot && (found.chosen_size != says.last.size ||
+                                                          says.published_size != says.last.size);
+    if (found.chosen_size < found.ever_published || is_in_doubt) {
         now.lost_size = found.ever_published;
         mark = format::state::recovering;
     }
@@ -418,20 +430,16 @@ inline failure vector_storage::map_whole(const backing_handle& from, access want
     how.access = wanted;
     how.pages = options_.pages;
     std::uint64_t reserve = std::max(default_reserve_bytes, 2 * length);
-    if (options_.reserved) {
-        if (*options_.reserved > (SIZE_MAX - offset()) / element_bytes_)
-            return refuse(errc::size_overflow, call, UINT64_MAX);
-        reserve = end_of(*options_.reserved);
-    }
+    if (options_.reserved) reserve = end_of(*options_.reserved);
     if (!has_header() && wanted != access::read_write) reserve = length; // it follows nobody
-    for (;; reserve /= 2) {
+    for (;; reserve = std::max(reserve / 2, length)) {
         how.reserve_bytes = static_cast<std::size_t>(reserve);
         const auto f = core::map(map_, from, how);
         if (!f.failed()) break;
         // RLIMIT_AS, or a file system whose files cannot get so long.
         const bool is_too_much =
             f.code() == std::errc::not_enough_memory || f.code() == std::errc::value_too_large;
-        if (options_.reserved || !is_too_much || reserve / 2 <= length) return f;
+        if (options_.reserved || !is_too_much || reserve <= length) return f;
     }
     if (core::data(map_) == nullptr) return {}; // a raw file without elements, to be read
     data_ = core::data(map_) + offset();
@@ -447,6 +455,7 @@ inline failure vector_storage::map_whole(const backing_handle& from, access want
 inline std::size_t vector_storage::make_room(std::size_t n, std::size_t more) {
     check_reserved(n, more);
     const std::size_t zero_from = n + more > capacity_ ? grow(n + more) : n + more;
+    if (n + more > ready_ && !room_has_blocks_) allocate_room(n);
     if (n + more > ready_) touch_ahead(n, more);
     return zero_from;
 }
@@ -472,11 +481,14 @@ inline std::size_t vector_storage::grow(std::size_t needed) {
     if (old_length < end_of(needed)) {
         throw_if(lengthen(next_length(old_length, end_of(needed)), end_of(needed)), name());
         now = core::facts(file_);
+    } else {
+        room_has_blocks_ = core::is_sparse(map_, options_.allocation);
     }
     // Another handle may have marked it as closed meanwhile.
     if (has_header()) header().live.state.compare_exchange_strong(clean, format::state::in_use);
     capacity_ = std::min(count_in(now.size_bytes), reserved_);
-    if (!touches_ahead_ || now.size_bytes - old_length < window_bytes) ready_ = capacity_;
+    if (room_has_blocks_ && (!touches_ahead_ || now.size_bytes - old_length < window_bytes))
+        ready_ = capacity_;
     return count_in(old_length + element_bytes_ - 1);
 }
 
@@ -499,6 +511,17 @@ inline failure vector_storage::lengthen(std::uint64_t wanted, std::uint64_t need
 inline std::uint64_t vector_storage::whole_elements(std::uint64_t length,
                                                     std::uint64_t needed) const noexcept {
     return has_header() ? length : needed + (length - needed) / element_bytes_ * element_bytes_;
+}
+
+/// Of room that this handle has not made, nothing is known: a copy of a file may have holes where
+/// the file had blocks.
+inline void vector_storage::allocate_room(std::size_t n) {
+    const auto f = posix::allocate(file_.native_handle(), end_of(n), end_of(capacity_) - end_of(n));
+    const bool cannot = options_.allocation == allocation::automatic &&
+                        f.code() == std::errc::operation_not_supported;
+    if (!cannot) throw_if(f, name());
+    room_has_blocks_ = true;
+    if (end_of(capacity_) - end_of(n) < window_bytes) ready_ = capacity_;
 }
 
 inline std::uint64_t vector_storage::next_length(std::uint64_t length,
@@ -569,8 +592,9 @@ inline failure vector_storage::sync_elements(std::size_t first, std::size_t n) {
 /// promises more than was there.
 inline failure vector_storage::sync(bool closing) {
     if (poison_.failed()) return poison_;
-    const auto n = size();
-    failure f = sync_elements(0, n);
+    const auto n = own_size();
+    // Another writer may have published more than there are addresses for here.
+    failure f = n <= reserved_ ? sync_elements(0, n) : posix::sync(file_.native_handle());
     if (!f.failed() && has_header()) {
         const bool is_said = header_is_synced_ && last_record().size == n &&
                              header().live.state.load() == format::state::in_use;
@@ -613,14 +637,15 @@ inline failure vector_storage::write_record(std::size_t durable_size, bool closi
 inline failure vector_storage::shrink_to_fit() {
     if (!is_open()) return {};
     if (poison_.failed()) return poison_;
-    const auto n = size();
+    const auto n = own_size();
     if (durable_size() > n) {
         if (auto f = poison_ = write_record(n, false); f.failed()) return f;
     }
     if (has_header()) // what a recovery has not taken is given up
         header().live.lost_size = std::min(header().live.lost_size, std::uint64_t{n});
     if (auto f = core::resize(file_, end_of(n), options_.allocation); f.failed()) return f;
-    capacity_ = ready_ = n;
+    capacity_ = ready_ = std::min(n, reserved_);
+    room_has_blocks_ = true; // there is none
     return {};
 }
 
