@@ -35,14 +35,10 @@ struct question {
 
 /// In the order of the report.
 inline constexpr question questions[] = {
-    {sequential_scan, true},
-    {open_to_first_element, true},
-    {random_reads, false},
-    {many_small_files, false},
-    {push_back, false},
-    {push_back_latency, false},
-    {sum_of_vector, false},
-    {reopen_vector, false},
+    {sequential_scan, true}, {open_to_first_element, true},
+    {random_reads, false},   {many_small_files, false},
+    {push_back, false},      {push_back_latency, false},
+    {sum_of_vector, false},  {reopen_vector, false},
     {durable_update, false},
 };
 

@@ -652,8 +652,9 @@ template <class T, class U>
     return std::ranges::equal(a, b);
 }
 template <class T, class U>
-    requires std::same_as<std::remove_const_t<T>, std::remove_const_t<U>> && requires(const T& x) {
-        x < x;
+    requires std::same_as<std::remove_const_t<T>, std::remove_const_t<U>> &&
+        requires(const T& x, const T& y) {
+        x < y;
     }
 [[nodiscard]] auto operator<=>(const mapped_vector<T>& a, const mapped_vector<U>& b) {
     const auto compare = [](const T& x, const T& y) {
