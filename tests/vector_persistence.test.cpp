@@ -384,6 +384,12 @@ TEST_CASE("of two durable records one is enough, and the other counts then") {
     };
     CHECK(taken(file) == 60);
     CHECK(taken(with_record(file, odd_record, 9, 40)) == 40); // whichever was written later
+    CHECK(taken(with_record(with_record(file, even_record, 0, 60), odd_record, UINT64_MAX, 40)) ==
+          60);                                                 // after the last number comes 0
+    CHECK(taken(with_record(file, odd_record, 10, 40)) == 60); // not where it belongs
+    CHECK(taken(with_record(file, even_record, 9, 60)) == 40);
+    check_refused(path, with_record(with_record(file, even_record, 1, 60), odd_record, 8, 40),
+                  errc::damaged);
     const leak_check guard;
     for (std::size_t bit = 0; bit < 24 * 8; ++bit) {
         INFO("bit " << bit % 8 << " of byte " << bit / 8);

@@ -41,13 +41,16 @@ def read_header(file, element_bytes, alignment, type_name):
     if type_hash != fnv1a(type_name) or align != alignment:
         raise Refused('other_type')
     records = []
-    for at in 1024, 1536:
+    for at, parity in (1024, 0), (1536, 1):
         sequence, durable_size, checksum = struct.unpack_from('<QQQ', h, at)
-        if checksum == fnv1a(h[at : at + 16]):
+        if checksum == fnv1a(h[at : at + 16]) and sequence % 2 == parity:
             records.append((sequence, durable_size))
     if not records:
         raise Refused('damaged')
-    durable_size = max(records)[1]
+    if (records[-1][0] - records[0][0]) % 2**64 < 2**63:
+        durable_size = records[-1][1]
+    else:
+        durable_size = records[0][1]
     (published_size,) = struct.unpack_from('<Q', h, 512)
     (state,) = struct.unpack_from('<Q', h, 576)
     if state != 0:  # in use, or not closed: here one may take `published_size` or `durable_size`

@@ -74,7 +74,7 @@ struct live {
 
 /// So many elements were on the disk before this record was written.
 struct durable {
-    std::uint64_t sequence; ///< the higher one counts
+    std::uint64_t sequence; ///< in the even or the odd record; the later one counts
     std::uint64_t size;
     std::uint64_t checksum; ///< of the bytes before it
     std::array<unsigned char, 488> zeros;
@@ -111,17 +111,25 @@ template <class Part> std::uint64_t checksum_of(const Part& part) noexcept {
     return fnv1a(bytes.first(offsetof(Part, checksum)));
 }
 
-inline bool is_whole(const durable& record) noexcept {
-    return record.checksum == checksum_of(record);
-}
-
-/// The record to be written after one of `sequence`, and where it goes.
 inline durable durable_record(std::uint64_t sequence, std::uint64_t size) noexcept {
     durable record{.sequence = sequence, .size = size, .checksum = 0, .zeros = {}};
     record.checksum = checksum_of(record);
     return record;
 }
 inline std::size_t slot_of(std::uint64_t sequence) noexcept { return sequence % 2; }
+
+/// The record that counts; null if none is whole and where it belongs.
+///
+/// The numbers follow each other, also from 2^64 - 1 to 0: a header may be made to say anything.
+inline const durable* last_of(const durable& even, const durable& odd) noexcept {
+    const auto is_whole = [](const durable& record, std::size_t slot) {
+        return slot_of(record.sequence) == slot && record.checksum == checksum_of(record);
+    };
+    const bool has_even = is_whole(even, 0);
+    const bool has_odd = is_whole(odd, 1);
+    if (!has_even || !has_odd) return has_even ? &even : has_odd ? &odd : nullptr;
+    return odd.sequence - even.sequence < std::uint64_t{1} << 63 ? &odd : &even;
+}
 
 inline identity identify(kind which, const type_identity& type) noexcept {
     identity made{};
@@ -182,9 +190,9 @@ inline failure examine(const header_image& bytes, std::size_t n_bytes, kind whic
     const auto* const records = bytes.data() + offsetof(header, durable);
     const auto even = part_of<durable>(records, 0);
     const auto odd = part_of<durable>(records, sector_bytes);
-    if (!is_whole(even) && !is_whole(odd)) return refuse(errc::damaged, call);
-    const bool take_odd = is_whole(odd) && (!is_whole(even) || odd.sequence > even.sequence);
-    found.last = take_odd ? odd : even;
+    const auto* const last = last_of(even, odd);
+    if (last == nullptr) return refuse(errc::damaged, call);
+    found.last = *last;
 
     const auto* const now = bytes.data() + offsetof(header, live);
     found.published_size = part_of<std::uint64_t>(now, offsetof(live, size));
