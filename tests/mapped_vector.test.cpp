@@ -1209,7 +1209,17 @@ TEST_CASE("the number of growths is logarithmic, and bounded in their size") {
                                 std::numeric_limits<double>::quiet_NaN()})
         CHECK(sizes({.factor = factor, .least_bytes = 0, .most_bytes = 0}, 12 * KiB).back() >=
               12 * KiB);
-    CHECK(sizes({.least_bytes = SIZE_MAX, .most_bytes = 0}, 12 * KiB).back() >= 12 * KiB);
+    CHECK(sizes({.least_bytes = 10 * KiB, .most_bytes = 0}, 28 * KiB) ==
+          std::vector<std::uint64_t>{16 * KiB, 28 * KiB});
+    // No step goes beyond the addresses.
+    const auto path = directory / "x";
+    for (const std::size_t least : {SIZE_MAX, SIZE_MAX - 4096, std::size_t{1} << 63}) {
+        auto all = mapped_vector<std::byte>::create(
+            path, {.reserved = 300 * KiB, .growth = {.least_bytes = least, .most_bytes = least}});
+        all.resize(1);
+        CHECK(all.capacity() == all.reserved());
+        backing(path).remove();
+    }
 }
 
 TEST_CASE("memory grows by smaller steps than a disk") {

@@ -35,8 +35,8 @@ enum class on_unclean : unsigned char {
 };
 
 /// How much longer a full file becomes: `factor` times its length, but by no less than
-/// `least_bytes` and no more than `most_bytes`. The elements never move, so that steps of a fixed
-/// size cost no more than growing ones.
+/// `least_bytes` and no more than `most_bytes`; if that cannot be, by `least_bytes`. The elements
+/// never move, so that steps of a fixed size cost no more than growing ones.
 ///
 /// When the disk has less room than that, the file grows by what is needed.
 struct growth {
@@ -50,7 +50,8 @@ struct growth {
 /// order.
 struct vector_options {
     /// The elements for which addresses are held: `reserved()`. If not given: 64 GiB, or twice the
-    /// file if that is more, or as much as RLIMIT_AS and the like allow.
+    /// file if that is more, or as much as RLIMIT_AS and the like allow. No less than the file has
+    /// room for.
     std::optional<std::size_t> reserved = {};
     mmstl::growth growth = {};
     /// Of what the file grows by.

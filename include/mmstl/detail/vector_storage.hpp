@@ -209,8 +209,8 @@ private:
 
     [[nodiscard]] format::durable last_record() const noexcept {
         const auto& [even, odd] = header().durable;
-        const bool take_odd = is_whole(odd) && (!is_whole(even) || odd.sequence > even.sequence);
-        return take_odd ? odd : even;
+        const auto* const last = format::last_of(even, odd);
+        return last != nullptr ? *last : format::durable{}; // someone else has damaged both
     }
     failure sync(bool closing);
     failure sync_elements(std::size_t first, std::size_t n);
@@ -530,13 +530,16 @@ inline std::uint64_t vector_storage::next_length(std::uint64_t length,
     const auto& [factor, least, most_if_given] = options_.growth;
     const auto most =
         most_if_given.value_or(core::has_disk(map_) ? most_on_a_disk : most_in_memory);
+    const double grown = static_cast<double>(length) * (factor - 1);
     auto step = std::uint64_t{most};
-    if (const double grown = static_cast<double>(length) * (factor - 1);
-        grown < static_cast<double>(most))
-        step = std::max(grown > 0 ? static_cast<std::uint64_t>(grown) : 0, std::uint64_t{least});
-    auto wanted = std::max(needed, length + step);
+    if (!(grown >= static_cast<double>(most)))
+        step = grown > 0 ? static_cast<std::uint64_t>(grown) : 0;
+    step = std::max(step, std::uint64_t{least});
+    // No step leads further than there are addresses, so that no sum wraps.
+    const auto most_ever = std::uint64_t{map_.reserved_bytes()};
+    auto wanted = std::max(needed, length + std::min(step, most_ever));
     wanted = round_up(wanted, step < large_page_bytes ? posix::page_size() : large_page_bytes);
-    wanted = std::max(needed, std::min(wanted, std::uint64_t{map_.reserved_bytes()}));
+    wanted = std::max(needed, std::min(wanted, most_ever));
     return whole_elements(wanted, needed);
 }
 
