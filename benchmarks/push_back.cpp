@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <deque>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <memory>
@@ -29,11 +30,24 @@ constexpr std::uint64_t element(std::size_t i) noexcept {
     return std::uint64_t{i} * 0x9e3779b97f4a7c15U;
 }
 
-/// Of so few elements that looking at them takes no time.
+/// The largest prime that is not above `n`, which is at least 2.
+constexpr std::size_t prime_at_most(std::size_t n) noexcept {
+    const auto is_prime = [](std::size_t p) {
+        for (std::size_t d = 2; d * d <= p; ++d)
+            if (p % d == 0) return false;
+        return true;
+    };
+    while (!is_prime(n)) --n;
+    return n;
+}
+
+/// Of so few elements that looking at them takes no time, one at each offset into a page of 4 KiB:
+/// a prime stride meets all of them in turn. What is missing at some offset of every page shows.
 template <typename Words> std::uint64_t checksum(const Words& words, std::size_t n) {
-    constexpr std::size_t samples = 64;
+    constexpr std::size_t samples = 4096 / word_bytes;
+    const std::size_t stride = prime_at_most(n / samples);
     std::uint64_t total = n + words[n - 1];
-    for (std::size_t k = 0; k < samples; ++k) total = std::rotl(total, 7) + words[n / samples * k];
+    for (std::size_t k = 0; k < samples; ++k) total = std::rotl(total, 7) + words[stride * k];
     return total;
 }
 
@@ -48,11 +62,15 @@ std::uint64_t fill(words_vector vector, std::size_t n) {
     return checksum(vector, vector.size());
 }
 
-std::uint64_t fill_vector(std::size_t n) {
-    std::vector<std::uint64_t> vector;
+template <typename Vector> std::uint64_t fill_standard(std::size_t n) {
+    Vector vector;
     append_all(vector, n);
     return checksum(vector, vector.size());
 }
+
+std::uint64_t fill_vector(std::size_t n) { return fill_standard<std::vector<std::uint64_t>>(n); }
+
+std::uint64_t fill_deque(std::size_t n) { return fill_standard<std::deque<std::uint64_t>>(n); }
 
 // ---- by hand ----
 
@@ -247,10 +265,12 @@ workload into_a_file(environment& in) {
     const char* const same_growth = "raw mmap, the same growth";
     const char* const same_faults = "raw mmap, same growth, prefaulting";
     const char* const vector = "std::vector (no file)";
+    const char* const deque = "std::deque (no file)";
     const char* const by_write = "write(), 64 KiB buffer";
     add(same_growth, role::other, [=] { return fill_raw(path, n, faults::one_by_one); });
     add(same_faults, role::other, [=] { return fill_raw(path, n, faults::ahead); });
     add(vector, role::other, [=] { return fill_vector(n); });
+    add(deque, role::other, [=] { return fill_deque(n); });
     add(by_write, role::baseline, [=] { return fill_by_write(path, n); });
 
     // Of a small file nothing is expected: the table tells.
@@ -259,6 +279,7 @@ workload into_a_file(environment& in) {
         {"mapped_vector", same_growth, same_growth, large * 0.95},
         {"mapped_vector", same_faults, "raw mmap that prefaults as well", 0},
         {"mapped_vector", vector, "std::vector, which copies and keeps nothing", large * 1.5},
+        {"mapped_vector", deque, "std::deque, which keeps nothing", 0},
         {"mapped_vector", by_write, "a buffered write() loop", large * 0.8},
     };
     made.conclusions = [](const results& of) {
