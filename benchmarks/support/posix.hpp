@@ -21,9 +21,9 @@ namespace bench {
     throw std::system_error(errno, std::system_category(), std::string(call) + ": " + path);
 }
 
-/// Touches that much memory and lets it go. Free memory of a virtual machine may be the host's until
-/// it is touched, and then costs ten times as much: whoever measures the filling of new memory calls
-/// this just before.
+/// Touches that much memory and lets it go. Free memory of a virtual machine may be the host's
+/// until it is touched, and then costs ten times as much: whoever measures the filling of new
+/// memory calls this just before.
 inline void claim_free_memory(std::size_t bytes) {
     void* const at =
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -72,9 +72,9 @@ private:
 /// What anyone writes by hand: open, fstat, mmap, close. An empty file maps to nothing.
 class raw_mapping {
 public:
-    explicit raw_mapping(const std::string& path) {
-        const descriptor file(path);
-        size_ = file.size_bytes();
+    explicit raw_mapping(const std::string& path) : raw_mapping(descriptor(path), path) {}
+    /// Of a file that is open; `path` is for the message of an error.
+    raw_mapping(const descriptor& file, const std::string& path) : size_(file.size_bytes()) {
         if (size_ == 0) return;
         data_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
         if (data_ == MAP_FAILED) fail("mmap", path);
