@@ -138,6 +138,7 @@ workload reopen(environment& in, const char* name, const char* question, cache_s
     made.prepare = [state, cache, cold](const arm& next) {
         if (cold) state->note_cached();
         state->close();
+        if (next.name == by_read) claim_free_memory(state->file.data_bytes());
         state->file.cached().ensure(cache);
         state->opened_by = next.name;
     };
