@@ -2,11 +2,13 @@
 //
 // Is a loop over a mapped_vector as fast as one over a std::vector?
 
+#include "support/results.hpp"
 #include "support/sum.hpp"
 #include "support/vector_file.hpp"
 #include "workloads.hpp"
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 namespace bench {
@@ -18,12 +20,45 @@ struct vectors {
     vector_file file;
     vector_file::writer mapped = {};
     std::vector<std::uint64_t> in_memory = {};
+
+    // For the conclusion, when the vectors are gone.
+    double faults_of_first_touch = 0;
+    std::optional<std::uint64_t> huge_of_mapped = {}, huge_of_memory = {};
 };
 
 std::uint64_t sum_by_index(const vector_file::writer& words) {
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < words.size(); ++i) total += words[i];
     return total;
+}
+
+std::uint64_t touch_all(vectors& v) {
+    meter watch;
+    watch.restart();
+    const std::uint64_t total = sum(v.mapped);
+    watch.stop();
+    v.faults_of_first_touch = watch.minor_faults() + watch.major_faults();
+    return total;
+}
+
+std::string in_huge_pages(const std::optional<std::uint64_t>& huge, std::uint64_t of) {
+    if (!huge) return "an unknown part in huge pages";
+    return fmt::format("{} in huge pages", format_bytes(std::min(*huge, of)));
+}
+
+/// Which pages are compared: it is they that decide where a loop waits for the memory.
+std::string compare_pages(const vectors& v) {
+    const std::uint64_t size = v.file.data_bytes();
+    std::string folios;
+    if (v.faults_of_first_touch > 0)
+        folios = fmt::format(" (and a fault for each {} of folios in the page cache)",
+                             format_bytes(static_cast<std::uint64_t>(static_cast<double>(size) /
+                                                                     v.faults_of_first_touch)));
+    return fmt::format("page sizes, of {} each: mapped_vector has {}{}, std::vector has {}; the "
+                       "rest is in pages of {}",
+                       format_bytes(size), in_huge_pages(v.huge_of_mapped, size), folios,
+                       in_huge_pages(v.huge_of_memory, size),
+                       format_bytes(static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))));
 }
 
 } // namespace
@@ -45,6 +80,8 @@ void sum_of_vector(registry& into, environment& in) {
         state->file.cached().ensure(cache_state::read_ahead);
         state->mapped = vector_file::writer::open(state->file.path());
         state->in_memory = state->file.read_whole();
+        if (touch_all(*state) != sum(state->in_memory))
+            throw std::runtime_error("the two vectors do not hold the same");
         return {};
     };
     made.prepare = [state](const arm&) {
@@ -54,6 +91,8 @@ void sum_of_vector(registry& into, environment& in) {
     };
     made.verified = [state] { return state->file.cached().verified(); };
     made.tear_down = [state] {
+        state->huge_of_mapped = huge_page_bytes(state->mapped.data());
+        state->huge_of_memory = huge_page_bytes(state->in_memory.data());
         state->mapped = vector_file::writer(); // "= {}" would assign no elements
         state->in_memory = std::vector<std::uint64_t>();
         state->file.remove();
@@ -78,6 +117,9 @@ void sum_of_vector(registry& into, environment& in) {
         {"mapped_vector, range-for", "", standard, 0.95},
         {"mapped_vector, std::span", "", standard, 0.95},
         {"mapped_vector, size() each time", "", standard, 0}, // documented as slower
+    };
+    made.conclusions = [state](const results&) -> std::vector<std::string> {
+        return {compare_pages(*state)};
     };
     into.push_back(std::move(made));
 }

@@ -99,6 +99,28 @@ machine_facts describe_machine(const std::string& path) {
 
 std::uint64_t available_memory_bytes() { return memory_field_bytes("MemAvailable"); }
 
+std::optional<std::uint64_t> huge_page_bytes(const void* at) {
+    const auto address = reinterpret_cast<std::uintptr_t>(at);
+    std::ifstream mappings("/proc/self/smaps");
+    bool here = false;
+    std::optional<std::uint64_t> total;
+    for (std::string line; std::getline(mappings, line);) {
+        // "7f04f2c00000-7f14f2c00000 r--s …" begins a mapping, "AnonHugePages:  2048 kB" tells of it.
+        char* end = nullptr;
+        const std::uint64_t number = std::strtoull(line.c_str(), &end, 16);
+        if (*end == '-') {
+            if (here) break;
+            here = number <= address && address < std::strtoull(end + 1, nullptr, 16);
+            continue;
+        }
+        for (const char* key : {"AnonHugePages:", "FilePmdMapped:", "ShmemPmdMapped:"})
+            if (here && line.starts_with(key))
+                total = total.value_or(0) +
+                        std::strtoull(line.c_str() + line.find(':') + 1, nullptr, 10) * 1024;
+    }
+    return total;
+}
+
 double load_average() {
     double one_minute = 0;
     return ::getloadavg(&one_minute, 1) == 1 ? one_minute : 0;

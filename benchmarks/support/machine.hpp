@@ -6,6 +6,7 @@
 #define MMSTL_BENCHMARKS_MACHINE_HPP
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,10 @@ using machine_facts = std::vector<std::pair<std::string, std::string>>;
 
 [[nodiscard]] std::uint64_t available_memory_bytes();
 [[nodiscard]] double load_average();
+
+/// How much of the mapping around `at` the processor sees as huge pages, of a file or of memory.
+/// Nothing if the kernel does not say.
+[[nodiscard]] std::optional<std::uint64_t> huge_page_bytes(const void* at);
 
 } // namespace bench
 
