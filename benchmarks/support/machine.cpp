@@ -105,7 +105,7 @@ std::optional<std::uint64_t> huge_page_bytes(const void* at) {
     bool here = false;
     std::optional<std::uint64_t> total;
     for (std::string line; std::getline(mappings, line);) {
-        // "7f04f2c00000-7f14f2c00000 r--s …" begins a mapping, "AnonHugePages:  2048 kB" tells of it.
+        // "7f04f2c00000-7f14f2c00000 r--s" begins a mapping, "AnonHugePages: 2048 kB" tells of it.
         char* end = nullptr;
         const std::uint64_t number = std::strtoull(line.c_str(), &end, 16);
         if (*end == '-') {
