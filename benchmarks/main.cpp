@@ -19,9 +19,9 @@ namespace {
 
 constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 
-/// 1 GiB, or 256 MiB for a quick run, or less where memory does not hold it three times.
+/// 1 GiB, or 128 MiB for a quick run, or less where memory does not hold it three times.
 std::uint64_t generated_file_bytes(bool quick) {
-    std::uint64_t bytes = (quick ? 256 : 1024) * mib;
+    std::uint64_t bytes = (quick ? 128 : 1024) * mib;
     while (bytes > 16 * mib && bytes > available_memory_bytes() / 3) bytes /= 2;
     return bytes;
 }
@@ -90,7 +90,7 @@ int run_suite(const options& chosen, const std::string& directory) {
             continue;
         }
         results& table = *measured.emplace_back(std::make_unique<results>(w));
-        run(table, shown);
+        run(table, shown, chosen.quick ? 4'000 : 20'000);
         w.tear_down();
         const std::vector<std::string> complaints = table.compare();
         shown.clear();

@@ -73,13 +73,13 @@ void initialize_google_benchmark(const char* program) {
     benchmark::Initialize(&count, pointers);
 }
 
-void run(results& measured, progress& shown) {
+void run(results& measured, progress& shown, std::uint64_t most_system_calls) {
     const workload& of = measured.workload();
     shown.begin(of.name, of.expected_seconds);
 
     for (result& row : measured.rows()) {
         of.prepare(*row.arm);
-        row.system_calls = count_system_calls(row.arm->run);
+        row.system_calls = count_system_calls(row.arm->run, most_system_calls);
     }
 
     const std::size_t total = measured.rows().size() * repetitions;

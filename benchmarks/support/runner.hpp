@@ -16,8 +16,9 @@ inline constexpr int repetitions = 9;
 /// Once, before the first `run()`.
 void initialize_google_benchmark(const char* program);
 
-/// Measures all arms of `measured.workload()`, which has been set up.
-void run(results& measured, progress& shown);
+/// Measures all arms of `measured.workload()`, which has been set up. System calls are counted up to
+/// `most_system_calls` a run: each costs a good part of a tenth of a millisecond.
+void run(results& measured, progress& shown, std::uint64_t most_system_calls);
 
 } // namespace bench
 

@@ -12,7 +12,6 @@
 namespace bench {
 namespace {
 
-constexpr std::uint64_t give_up_at = 20'000;
 constexpr int syscall_stop = SIGTRAP | 0x80;
 
 [[noreturn]] void be_traced(const std::function<std::uint64_t(meter&)>& run) noexcept {
@@ -35,7 +34,8 @@ bool wait_for_stop(pid_t child, int& status) {
 
 } // namespace
 
-std::optional<system_calls> count_system_calls(const std::function<std::uint64_t(meter&)>& run) {
+std::optional<system_calls> count_system_calls(const std::function<std::uint64_t(meter&)>& run,
+                                               std::uint64_t give_up_at) {
     const pid_t child = ::fork();
     if (child == 0) be_traced(run);
     if (child < 0) return std::nullopt;

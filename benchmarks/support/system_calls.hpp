@@ -19,9 +19,9 @@ struct system_calls {
 };
 
 /// Runs `run` in a child under ptrace and counts what it calls between the last two marks of its
-/// meter. Nothing where ptrace is not allowed or the child failed.
+/// meter, but no more than `give_up_at`. Nothing where ptrace is not allowed or the child failed.
 [[nodiscard]] std::optional<system_calls>
-count_system_calls(const std::function<std::uint64_t(meter&)>& run);
+count_system_calls(const std::function<std::uint64_t(meter&)>& run, std::uint64_t give_up_at);
 
 } // namespace bench
 
