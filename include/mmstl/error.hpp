@@ -35,7 +35,14 @@ enum class errc {
     other_kind,         ///< a segment opened as a vector, or the reverse
     other_element_size, ///< elements of another size
     other_type,         ///< elements of another type
-    unclean,            ///< not closed before the end, and `on_unclean::fail` was asked for
+    unclean,            ///< not closed before the end, and what is to be done was not said
+    other_abi,          ///< a segment of another standard library, or of another ABI of it
+    address_taken,      ///< the addresses that a segment needs are taken in this process
+    copy_is_open,       ///< a copy of a segment that is open in this process
+    name_taken,         ///< there is an object of that name
+    name_too_long,      ///< more than 65535 bytes
+    too_many_processes, ///< more than 256 have the segment open
+    too_many_threads,   ///< more than 2048 threads allocate in the segment
 };
 
 /// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that
@@ -145,6 +152,14 @@ public:
         case errc::other_element_size: return "the file holds elements of another size";
         case errc::other_type: return "the file holds elements of another type";
         case errc::unclean: return "the file was not closed";
+        case errc::other_abi:
+            return "the segment was made with another standard library or another ABI of it";
+        case errc::address_taken: return "the addresses that the segment needs are taken";
+        case errc::copy_is_open: return "a copy of the segment is open in this process";
+        case errc::name_taken: return "there is an object of that name";
+        case errc::name_too_long: return "the name is longer than 65535 bytes";
+        case errc::too_many_processes: return "too many processes have the segment open";
+        case errc::too_many_threads: return "too many threads allocate in the segment";
         }
         return "unknown error";
     }
@@ -157,6 +172,11 @@ public:
         case errc::wrong_access: return std::errc::permission_denied;
         case errc::no_name: return std::errc::operation_not_supported;
         case errc::past_the_end: return std::errc::result_out_of_range;
+        case errc::address_taken:
+        case errc::copy_is_open: return std::errc::address_in_use;
+        case errc::name_taken: return std::errc::file_exists;
+        case errc::too_many_processes:
+        case errc::too_many_threads: return std::errc::resource_unavailable_try_again;
         default: return std::errc::invalid_argument;
         }
     }

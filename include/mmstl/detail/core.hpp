@@ -54,6 +54,14 @@ struct core {
     static failure open(const backing& from, access wanted, opening how, backing_handle& to,
                         Prepare prepare);
 
+    /// Makes of an empty file that was there already what `prepare(handle)` does; `made` says
+    /// whether it did. Whoever finds it empty under the lock does, everybody else finds it done.
+    /// Who failed to create it by its name takes the name away under that lock: then there is
+    /// nothing to open. A failure leaves the file empty.
+    template <class Prepare>
+    static failure adopt_empty(const backing& from, backing_handle& opened, Prepare prepare,
+                               bool& made);
+
     /// Opens for reading, without a name or facts: `complete` adds both.
     static failure open_bare(const backing& from, backing_handle& to) {
         return backing_handle::attach(from, access::read_only, posix::disposition::open, to);
@@ -196,6 +204,22 @@ failure core::open(const backing& from, access wanted, opening how, backing_hand
         if (found == verdict::by_name) f = make_by_name(from, to, prepare, found);
         if (found != verdict::name_taken || how == opening::create || tries == 100) return f;
     }
+}
+
+template <class Prepare>
+failure core::adopt_empty(const backing& from, backing_handle& opened, Prepare prepare,
+                          bool& made) {
+    const auto locked = posix::lock_file(opened.fd_);
+    if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
+    failure f = complete(opened, from);
+    if (!f.failed() && !still_names(from, opened.facts_)) f = posix::failed("open", ENOENT);
+    if (!f.failed() && opened.facts_.size_bytes == 0) {
+        f = prepare(opened);
+        made = !f.failed();
+        if (f.failed()) (void)opened.resize_to(0, allocation::sparse); // as it was
+    }
+    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(opened.fd_);
+    return f.failed() ? f : unlocked;
 }
 
 template <class Prepare>

@@ -7,6 +7,7 @@
 #define MMSTL_DETAIL_FORMAT_HPP
 
 #include <mmstl/detail/checksum.hpp>
+#include <mmstl/detail/posix.hpp>
 #include <mmstl/error.hpp>
 #include <mmstl/persistent_name.hpp>
 
@@ -19,6 +20,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 // Sectors of 512 bytes, which a disk writes whole or not at all:
 //
@@ -51,9 +53,9 @@ struct identity {
     std::uint64_t element_bytes;
     std::uint64_t element_alignment;
     std::uint64_t type_hash;
-    std::array<char, 256> type_name; ///< zero padded and cut short: for the eye
-    std::array<unsigned char, 200> zeros;
-    std::uint64_t checksum; ///< of the bytes before it
+    std::array<char, 256> type_name;            ///< zero padded and cut short: for the eye
+    std::array<unsigned char, 200> particulars; ///< of a segment: detail/heap/layout.hpp; else zero
+    std::uint64_t checksum;                     ///< of the bytes before it
 };
 
 enum class state : std::uint64_t {
@@ -131,7 +133,8 @@ inline const durable* last_of(const durable& even, const durable& odd) noexcept 
     return odd.sequence - even.sequence < std::uint64_t{1} << 63 ? &odd : &even;
 }
 
-inline identity identify(kind which, const type_identity& type) noexcept {
+inline identity identify(kind which, const type_identity& type,
+                         std::span<const std::byte> particulars = {}) noexcept {
     identity made{};
     made.magic = magic;
     made.byte_order = native_order;
@@ -143,21 +146,42 @@ inline identity identify(kind which, const type_identity& type) noexcept {
     made.type_hash = type.hash;
     std::copy_n(type.name.begin(), std::min(type.name.size(), made.type_name.size() - 1),
                 made.type_name.begin());
+    std::copy_n(particulars.begin(), std::min(particulars.size(), made.particulars.size()),
+                std::as_writable_bytes(std::span(made.particulars)).begin());
     made.checksum = checksum_of(made);
     return made;
 }
 
-/// The header of a new file without elements.
-inline void compose(header_image& to, kind which, const type_identity& type) noexcept {
+/// The header of a new vector without elements.
+inline void compose(header_image& to, const type_identity& type) noexcept {
     to = {};
-    const identity first = identify(which, type);
+    const identity first = identify(kind::vector, type);
     const durable none = durable_record(1, 0);
     std::memcpy(to.data(), &first, sizeof first);
     std::memcpy(to.data() + offsetof(header, durable) + slot_of(1) * sector_bytes, &none,
                 sizeof none);
 }
 
-/// What a header says of sizes, once it is believed.
+/// Checks what every file of mmstl's begins with, from the first `n_bytes` of it; from the most
+/// general doubt to the most particular one, so that each has an error of its own. What is in
+/// `found` then is to be checked by `which`.
+inline failure examine_identity(const header_image& bytes, std::size_t n_bytes, kind which,
+                                const char* call, identity& found) noexcept {
+    if (std::memcmp(bytes.data(), magic.data(), std::min(n_bytes, magic.size())) != 0)
+        return refuse(errc::foreign_file, call);
+    if (n_bytes < header_bytes) return refuse(errc::incomplete, call, header_bytes, n_bytes);
+
+    found = part_of<identity>(bytes.data(), 0);
+    if (found.byte_order == other_order) return refuse(errc::other_byte_order, call);
+    if (found.byte_order != native_order || found.checksum != checksum_of(found))
+        return refuse(errc::damaged, call);
+    if (found.version != version || found.header_bytes != header_bytes)
+        return refuse(errc::other_version, call);
+    if (found.kind != which) return refuse(errc::other_kind, call);
+    return {};
+}
+
+/// What a vector's header says of sizes, once it is believed.
 struct contents {
     std::uint64_t published_size = 0;
     std::uint64_t lost_size = 0; ///< 0 unless recovering
@@ -166,22 +190,13 @@ struct contents {
     std::array<char, 40> boot_id{};
 };
 
-/// Checks the first `n_bytes` of a file, those that it has of a header, against what is expected;
-/// from the most general doubt to the most particular one, so that each has an error of its own.
-inline failure examine(const header_image& bytes, std::size_t n_bytes, kind which,
-                       const type_identity& type, contents& found) noexcept {
+/// Checks the first `n_bytes` of a vector's file, those that it has of a header, against what is
+/// expected.
+inline failure examine(const header_image& bytes, std::size_t n_bytes, const type_identity& type,
+                       contents& found) noexcept {
     constexpr auto* call = "mapped_vector";
-    if (std::memcmp(bytes.data(), magic.data(), std::min(n_bytes, magic.size())) != 0)
-        return refuse(errc::foreign_file, call);
-    if (n_bytes < header_bytes) return refuse(errc::incomplete, call, header_bytes, n_bytes);
-
-    const auto is = part_of<identity>(bytes.data(), 0);
-    if (is.byte_order == other_order) return refuse(errc::other_byte_order, call);
-    if (is.byte_order != native_order || is.checksum != checksum_of(is))
-        return refuse(errc::damaged, call);
-    if (is.version != version || is.header_bytes != header_bytes)
-        return refuse(errc::other_version, call);
-    if (is.kind != which) return refuse(errc::other_kind, call);
+    identity is;
+    if (auto f = examine_identity(bytes, n_bytes, kind::vector, call, is); f.failed()) return f;
     if (is.element_bytes != type.size_bytes)
         return refuse(errc::other_element_size, call, type.size_bytes, is.element_bytes);
     if (is.type_hash != type.hash || is.element_alignment != type.alignment)
@@ -202,6 +217,16 @@ inline failure examine(const header_image& bytes, std::size_t n_bytes, kind whic
         found.lost_size = part_of<std::uint64_t>(now, offsetof(live, lost_size));
     found.boot_id = part_of<std::array<char, 40>>(now, offsetof(live, boot_id));
     return {};
+}
+
+/// The boot that this process runs in; null if it cannot be told.
+inline const std::array<char, 40>* this_boot() noexcept {
+    static const auto known = [] {
+        std::pair<bool, std::array<char, 40>> answer;
+        answer.first = posix::boot_id(answer.second);
+        return answer;
+    }();
+    return known.first ? &known.second : nullptr;
 }
 
 } // namespace mmstl::inline v1::detail::format

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -22,11 +23,15 @@
 #include <string>
 #include <string_view>
 
+#include <ctime>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -290,6 +295,22 @@ inline failure allocate(int fd, std::uint64_t first_byte, std::uint64_t n_bytes)
                  }));
 }
 
+/// Gives the blocks of a range back to the file system; it reads as zeros then.
+inline failure punch(int fd, std::uint64_t first_byte, std::uint64_t n_bytes) noexcept {
+    return check("fallocate", retry([&] {
+                     return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                        static_cast<::off_t>(first_byte),
+                                        static_cast<::off_t>(n_bytes));
+                 }));
+}
+
+/// What the file system has left, for this user; 0 if it cannot be told.
+inline std::uint64_t free_bytes(int fd) noexcept {
+    struct ::statfs system; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
+    if (retry([&] { return ::fstatfs(fd, &system); }) == -1) return 0;
+    return static_cast<std::uint64_t>(system.f_bavail) * static_cast<std::uint64_t>(system.f_bsize);
+}
+
 /// One read: as many bytes as the kernel gives at once.
 inline failure read_some(int fd, std::uint64_t offset, void* to, std::size_t n_bytes,
                          std::size_t& done) noexcept {
@@ -381,6 +402,83 @@ inline failure unlock_file(int fd) noexcept {
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &whole); }));
 }
 
+// ---- who is alive ----
+
+/// Opens the file behind `fd` anew, for reading and writing: locks on it belong to that open file
+/// description alone, which is not mapped, and not shared with fork()ed children's parents.
+inline failure reopen(int fd, int& to) noexcept {
+    char link[32] = "/proc/self/fd/"; // the zeros behind it end the number
+    std::to_chars(link + std::string_view(link).size(), link + sizeof link - 1, fd);
+    to = retry([&] { return ::open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    return check("open", to);
+}
+
+/// Locks one byte of the file, if nobody else has locked it.
+inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
+    struct ::flock one {};
+    one.l_type = F_WRLCK;
+    one.l_whence = SEEK_SET;
+    one.l_start = static_cast<::off_t>(at);
+    one.l_len = 1;
+    const int result = retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); });
+    locked = result != -1;
+    return locked || errno == EAGAIN || errno == EACCES ? failure{} : failed("fcntl");
+}
+
+/// Waits until nobody else has it locked, and locks it.
+inline failure lock_byte(int fd, std::uint64_t at) noexcept {
+    struct ::flock one {};
+    one.l_type = F_WRLCK;
+    one.l_whence = SEEK_SET;
+    one.l_start = static_cast<::off_t>(at);
+    one.l_len = 1;
+    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &one); }));
+}
+
+inline failure unlock_byte(int fd, std::uint64_t at) noexcept {
+    struct ::flock one {};
+    one.l_type = F_UNLCK;
+    one.l_whence = SEEK_SET;
+    one.l_start = static_cast<::off_t>(at);
+    one.l_len = 1;
+    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); }));
+}
+
+/// Whether another open file description has that byte locked. One's own is not seen.
+inline failure ask_byte_lock(int fd, std::uint64_t at, bool& locked) noexcept {
+    struct ::flock one {};
+    one.l_type = F_WRLCK;
+    one.l_whence = SEEK_SET;
+    one.l_start = static_cast<::off_t>(at);
+    one.l_len = 1;
+    const auto f = check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_GETLK, &one); }));
+    locked = !f.failed() && one.l_type != F_UNLCK;
+    return f;
+}
+
+inline std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid()); }
+
+/// Waits while `word` is `expected`, but no longer than that; may return early.
+inline void wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                 unsigned milliseconds) noexcept {
+    ::timespec most{};
+    most.tv_sec = static_cast<::time_t>(milliseconds / 1000);
+    most.tv_nsec = static_cast<long>(milliseconds % 1000) * 1'000'000;
+    ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &most, nullptr, 0);
+}
+
+/// Wakes waiters of any process.
+inline void wake(const std::atomic<std::uint32_t>& word, int how_many) noexcept {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE, how_many, nullptr, nullptr, 0);
+}
+
+/// Has `before` called ahead of every fork() of this process, and `after` behind it, in the parent
+/// and in the child.
+inline failure on_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
+    const int error = ::pthread_atfork(before, in_parent, in_child);
+    return error == 0 ? failure{} : failed("pthread_atfork", error);
+}
+
 /// Tells this run of the machine from every other: the 36 characters of the kernel's boot_id, the
 /// rest zero. False where there is no such thing (no /proc).
 inline bool boot_id(std::array<char, 40>& to) noexcept {
@@ -454,8 +552,53 @@ inline failure map(const map_request& request, std::byte*& base) noexcept {
     return {};
 }
 
+/// Pages of this process alone, zero; a fork()ed child finds them zero again, however it was forked
+/// (Linux 4.14).
+inline failure map_forgetful(std::size_t length, std::byte*& base) noexcept {
+    void* const got =
+        ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got == MAP_FAILED) return failed("mmap"); // NOLINT: the macro casts
+    if (::madvise(got, length, MADV_WIPEONFORK) == -1) {
+        const auto f = failed("madvise");
+        ::munmap(got, length);
+        return f;
+    }
+    base = static_cast<std::byte*>(got);
+    return {};
+}
+
 inline failure unmap(void* base, std::size_t length) noexcept {
     return check("munmap", ::munmap(base, length));
+}
+
+/// What is mapped there already: the line of /proc/self/maps; empty if nothing is, or it cannot be
+/// told.
+inline std::string mapped_in(const std::byte* first, std::size_t length) {
+    int fd = -1;
+    if (open_file("/proc/self/maps", access::read_only, disposition::open, 0, fd).failed())
+        return {};
+    std::string all;
+    char piece[4096]; // NOLINT: filled below
+    for (;;) {
+        const auto got = retry([&] { return ::read(fd, piece, sizeof piece); });
+        if (got <= 0) break;
+        all.append(piece, static_cast<std::size_t>(got));
+    }
+    (void)close(fd);
+    const auto wanted = reinterpret_cast<std::uintptr_t>(first);
+    for (std::size_t at = 0; at < all.size();) {
+        const auto end = std::min(all.find('\n', at), all.size());
+        const std::string_view line(all.data() + at, end - at);
+        std::uintptr_t from = 0;
+        std::uintptr_t to = 0;
+        const auto* const last = line.data() + line.size();
+        const auto dash = std::from_chars(line.data(), last, from, 16);
+        if (dash.ptr != last && std::from_chars(dash.ptr + 1, last, to, 16).ec == std::errc{} &&
+            from < wanted + length && to > wanted)
+            return std::string(line);
+        at = end + 1;
+    }
+    return {};
 }
 
 inline failure protect(void* first, std::size_t length, access wanted) noexcept {

@@ -178,18 +178,7 @@ private:
         return core::facts(file).page_bytes > posix::page_size();
     }
 
-    /// The boot that this process runs in; null if it cannot be told.
-    static const std::array<char, 40>* this_boot() noexcept {
-        static const auto known = [] {
-            std::pair<bool, std::array<char, 40>> answer;
-            answer.first = posix::boot_id(answer.second);
-            return answer;
-        }();
-        return known.first ? &known.second : nullptr;
-    }
-
     failure make(backing_handle& fresh, access wanted, const type_identity& type);
-    failure adopt_empty(const backing& from, const type_identity& type);
     failure write_header(backing_handle& fresh, const type_identity& type);
     failure open_existing(access wanted, const type_identity& type);
     failure read_header(const type_identity& type, finding& found);
@@ -260,7 +249,12 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
         made.map_ = {}; // what was made for a name that another process took
         if (how == opening::open_or_create && made.has_header() &&
             core::facts(made.file_).size_bytes == 0)
-            if (f = made.adopt_empty(from, type); f.failed()) return f;
+            if (f = core::adopt_empty(
+                    from, made.file_,
+                    [&](backing_handle& empty) { return made.write_header(empty, type); },
+                    made.created_);
+                f.failed())
+                return f;
         if (f = made.open_existing(wanted, type); f.failed()) return f;
     }
     made.is_open_ = true;
@@ -289,28 +283,9 @@ inline failure vector_storage::make(backing_handle& fresh, access wanted,
     return {};
 }
 
-/// An empty file that was there already: whoever finds it empty under the lock writes the header,
-/// everybody else finds it written. Who failed to create it by its name takes the name away under
-/// that lock: then there is nothing to open.
-inline failure vector_storage::adopt_empty(const backing& from, const type_identity& type) {
-    const int fd = file_.native_handle();
-    const auto locked = posix::lock_file(fd);
-    if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
-    failure f = core::complete(file_, from);
-    if (!f.failed() && !core::still_names(from, core::facts(file_)))
-        f = posix::failed("open", ENOENT);
-    if (!f.failed() && core::facts(file_).size_bytes == 0) {
-        f = write_header(file_, type);
-        created_ = !f.failed();
-        if (f.failed()) (void)core::resize(file_, 0, options_.allocation); // as it was
-    }
-    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(fd);
-    return f.failed() ? f : unlocked;
-}
-
 inline failure vector_storage::write_header(backing_handle& fresh, const type_identity& type) {
     format::header_image image;
-    compose(image, format::kind::vector, type);
+    format::compose(image, type);
     if (is_huge(fresh)) { // which cannot be written to but through a mapping
         if (auto f = core::resize(fresh, image.size(), allocation::blocks); f.failed()) return f;
         mapping whole;
@@ -364,7 +339,7 @@ inline failure vector_storage::read_header(const type_identity& type, finding& f
     if (auto f = posix::read_at(file_.native_handle(), 0, image.data(), image.size(), n_bytes);
         f.failed())
         return f;
-    return format::examine(image, n_bytes, format::kind::vector, type, found.contents);
+    return format::examine(image, n_bytes, type, found.contents);
 }
 
 /// Which elements there are. Nothing that a `flush()` promised is lost, and nothing is destroyed:
@@ -374,7 +349,7 @@ inline failure vector_storage::choose(finding& found) {
     const auto holds = std::uint64_t{count_in(core::facts(file_).size_bytes)};
     auto chosen = says.published_size;
     if (says.state != format::state::clean) {
-        const auto* const boot = this_boot();
+        const auto* const boot = format::this_boot();
         const bool same_boot = boot != nullptr && *boot == says.boot_id;
         const auto ever = std::max(says.published_size, says.lost_size);
         auto take = options_.on_unclean;
@@ -418,7 +393,7 @@ inline void vector_storage::mark_in_use(const finding& found) noexcept {
     }
     if (mark == format::state::recovering) now.state.store(mark, std::memory_order_release);
     if (found.chosen_size != says.published_size) publish(found.chosen_size);
-    now.boot_id = this_boot() != nullptr ? *this_boot() : std::array<char, 40>{};
+    now.boot_id = format::this_boot() != nullptr ? *format::this_boot() : std::array<char, 40>{};
     now.state.store(mark, std::memory_order_release);
 }
 
