@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+//
+// The named objects of a segment: a hash table in its heap. It is read without a lock, also where
+// nothing may be stored and where what is found may be anything.
+
+#ifndef MMSTL_DETAIL_HEAP_NAMES_HPP
+#define MMSTL_DETAIL_HEAP_NAMES_HPP
+
+#include <mmstl/detail/checksum.hpp>
+#include <mmstl/detail/heap/layout.hpp>
+#include <mmstl/detail/heap/thread_heap.hpp>
+#include <mmstl/persistent_name.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string_view>
+
+namespace mmstl::inline v1::detail::heap {
+
+inline constexpr std::size_t longest_name = 65535;
+
+enum class name_state : std::uint32_t {
+    building = 1, ///< its constructor runs
+    ready = 2,
+};
+
+/// What the table knows of an object. File format; the name and the name of the type follow it.
+struct name_node {
+    std::uint64_t hash; ///< of the name
+    std::uint64_t type_hash;
+    std::uint64_t object; ///< offset
+    std::uint64_t count;
+    std::uint64_t size_bytes; ///< of one element
+    std::uint32_t alignment;
+    std::uint32_t is_array;
+    std::atomic<std::uint32_t> state;
+    thread_id builder;
+    std::uint32_t name_bytes;
+    std::uint32_t type_name_bytes;
+
+    [[nodiscard]] const char* text() const noexcept {
+        return reinterpret_cast<const char*>(this + 1);
+    }
+    [[nodiscard]] std::string_view name() const noexcept { return {text(), name_bytes}; }
+    [[nodiscard]] std::string_view type_name() const noexcept {
+        return {text() + name_bytes, type_name_bytes};
+    }
+    [[nodiscard]] std::size_t node_bytes() const noexcept {
+        return sizeof(name_node) + name_bytes + type_name_bytes;
+    }
+};
+
+/// File format; `n_slots` words follow it: 0, a removed one's mark, or the offset of a node.
+struct name_table {
+    std::uint64_t n_slots;  ///< a power of two
+    std::uint64_t n_filled; ///< so many are not 0, or fewer
+    std::uint64_t previous; ///< the table that this one replaced, which may be looked at still
+    std::atomic<std::uint64_t> uses; ///< how many times it has become the current one
+
+    using slot = std::atomic<std::uint64_t>;
+    static constexpr std::uint64_t removed = 1;
+
+    [[nodiscard]] slot& at(std::uint64_t i) const noexcept {
+        auto* const first = reinterpret_cast<const std::byte*>(this + 1);
+        return *std::launder(reinterpret_cast<slot*>(const_cast<std::byte*>(
+            first + i * sizeof(slot)))); // NOLINT: a read-only one is not stored to
+    }
+    [[nodiscard]] std::size_t table_bytes() const noexcept {
+        return sizeof(name_table) + n_slots * sizeof(slot);
+    }
+};
+
+/// The table, wherever it is at the moment.
+///
+/// Whatever is read from the file is checked before it is followed: a damaged table has fewer
+/// names, and does no harm.
+class names {
+public:
+    explicit names(const image& in) noexcept : in_(in) {}
+
+    /// The object of that name, in any state; null if there is none.
+    [[nodiscard]] name_node* find(std::string_view name) const noexcept {
+        for (;;) {
+            const name_table* const table = current();
+            if (table == nullptr) return nullptr;
+            const auto uses = table->uses.load(std::memory_order_acquire);
+            slot_of found;
+            if (name_node* const node = find(name, fnv1a(name), found)) return node;
+            // Not there, unless the table has been replaced under our eyes.
+            if (current() == table && table->uses.load(std::memory_order_acquire) == uses)
+                return nullptr;
+        }
+    }
+
+    /// Calls `look(node)` for each, in no order.
+    template <class Look> void for_each(Look look) const {
+        const name_table* const table = current();
+        if (table == nullptr) return;
+        for (std::uint64_t i = 0; i < table->n_slots; ++i)
+            if (const name_node* const node = node_at(table->at(i).load(std::memory_order_acquire)))
+                look(*node);
+    }
+
+    // ---- with the names' lock held ----
+
+    /// Adds a node, which nobody has of that name.
+    ///
+    /// Throws: `segment_exhausted`.
+    void insert(name_node& node) {
+        name_table* table = current();
+        if (table == nullptr || (table->n_filled + 1) * 4 > table->n_slots * 3) table = grow(table);
+        place(*table, node.hash, in_.offset_of(&node));
+    }
+
+    void remove(const name_node& node) noexcept {
+        slot_of found;
+        if (find(node.name(), node.hash, found) != &node) return;
+        auto& table = *found.table;
+        const std::uint64_t mask = table.n_slots - 1;
+        // Marks are needed only in front of a slot that is not 0.
+        table.at(found.i).store(name_table::removed, std::memory_order_release);
+        if (table.at((found.i + 1) & mask).load(std::memory_order_relaxed) != 0) return;
+        for (auto i = found.i; table.at(i).load(std::memory_order_relaxed) == name_table::removed;
+             i = (i - 1) & mask) {
+            table.at(i).store(0, std::memory_order_relaxed);
+            if (table.n_filled != 0) table.n_filled -= 1;
+        }
+    }
+
+    /// Where it leads to if it is the offset of a node, all of which lies in the file.
+    [[nodiscard]] name_node* node_at(std::uint64_t offset) const noexcept {
+        if (offset % alignof(name_node) != 0 || !is_in_heap(offset, sizeof(name_node)))
+            return nullptr;
+        auto* const node = std::launder(reinterpret_cast<name_node*>(in_.file() + offset));
+        const std::uint64_t text = std::uint64_t{node->name_bytes} + node->type_name_bytes;
+        return is_in_heap(offset, sizeof(name_node) + text) ? node : nullptr;
+    }
+    [[nodiscard]] bool is_in_heap(std::uint64_t offset, std::uint64_t n_bytes) const noexcept {
+        const std::uint64_t end = in_.header().live.size.load(std::memory_order_acquire);
+        return offset >= in_.heap_offset() && offset <= end && n_bytes <= end - offset;
+    }
+    [[nodiscard]] name_table* table_at(std::uint64_t offset) const noexcept {
+        if (offset % alignof(name_table) != 0 || !is_in_heap(offset, sizeof(name_table)))
+            return nullptr;
+        auto* const table = std::launder(reinterpret_cast<name_table*>(in_.file() + offset));
+        const bool fits = std::has_single_bit(table->n_slots) && table->n_slots <= most_slots &&
+                          is_in_heap(offset, table->table_bytes());
+        return fits ? table : nullptr;
+    }
+    [[nodiscard]] name_table* current() const noexcept {
+        return table_at(in_.root().names.load(std::memory_order_acquire));
+    }
+
+private:
+    static constexpr std::uint64_t first_slots = 16;
+    static constexpr std::uint64_t most_slots = std::uint64_t{1} << 40;
+
+    struct slot_of {
+        name_table* table = nullptr;
+        std::uint64_t i = 0;
+    };
+
+    name_node* find(std::string_view name, std::uint64_t hash, slot_of& found) const noexcept {
+        name_table* const table = current();
+        if (table == nullptr) return nullptr;
+        const std::uint64_t mask = table->n_slots - 1;
+        for (std::uint64_t n = 0; n <= mask; ++n) {
+            const std::uint64_t i = (hash + n) & mask;
+            const std::uint64_t offset = table->at(i).load(std::memory_order_acquire);
+            if (offset == 0) return nullptr;
+            if (offset == name_table::removed) continue;
+            name_node* const node = node_at(offset);
+            if (node == nullptr || node->hash != hash || node->name() != name) continue;
+            found = {table, i};
+            return node;
+        }
+        return nullptr;
+    }
+
+    static void place(name_table& in, std::uint64_t hash, std::uint64_t offset) noexcept {
+        const std::uint64_t mask = in.n_slots - 1;
+        for (std::uint64_t i = hash & mask;; i = (i + 1) & mask) {
+            auto& slot = in.at(i);
+            const auto now = slot.load(std::memory_order_relaxed);
+            if (now != 0 && now != name_table::removed) continue;
+            if (now == 0) in.n_filled += 1;
+            slot.store(offset, std::memory_order_release);
+            return;
+        }
+    }
+
+    /// Whoever looks at the old table meanwhile finds in it what there was. It is kept, and used in
+    /// turn with the new one as long as that is as long; so all tables together take no more than
+    /// three times the last.
+    name_table* grow(name_table* old) {
+        std::uint64_t n_live = 0;
+        for_each([&](const name_node&) { ++n_live; });
+        std::uint64_t n_slots = first_slots;
+        while (n_slots < n_live * 2 + 2) n_slots *= 2;
+        const std::size_t n_bytes = sizeof(name_table) + n_slots * sizeof(name_table::slot);
+        name_table* made = old == nullptr ? nullptr : table_at(old->previous);
+        const bool is_used_again = made != nullptr && made != old && made->n_slots == n_slots;
+        if (!is_used_again) made = static_cast<name_table*>(allocate<8>(in_.heap(), n_bytes));
+        const auto uses = is_used_again ? made->uses.load() + 1 : 1;
+        made->uses.store(uses, std::memory_order_release);
+        made->n_slots = n_slots;
+        made->n_filled = 0;
+        for (std::uint64_t i = 0; i < n_slots; ++i) made->at(i).store(0, std::memory_order_relaxed);
+        made->previous = old == nullptr ? 0 : in_.offset_of(old);
+        for_each([&](const name_node& node) { place(*made, node.hash, in_.offset_of(&node)); });
+        in_.root().names.store(in_.offset_of(made), std::memory_order_release);
+        return made;
+    }
+
+    image in_;
+};
+
+} // namespace mmstl::inline v1::detail::heap
+
+#endif

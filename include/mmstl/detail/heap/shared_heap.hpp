@@ -1,0 +1,749 @@
+// SPDX-License-Identifier: MIT
+//
+// The heap of a segment as all processes see it: which slices are whose. Spans of blocks, runs for
+// large blocks and whole regions are handed out and taken back here, under one lock; what threads
+// do with their spans is in thread_heap.hpp.
+
+#ifndef MMSTL_DETAIL_HEAP_SHARED_HEAP_HPP
+#define MMSTL_DETAIL_HEAP_SHARED_HEAP_HPP
+
+#include <mmstl/detail/heap/coordination.hpp>
+#include <mmstl/detail/heap/layout.hpp>
+#include <mmstl/detail/posix.hpp>
+#include <mmstl/error.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace mmstl::inline v1::detail::heap {
+
+/// How the file of a segment gets longer.
+struct growing {
+    int fd = -1;
+    bool sparse = false;        ///< blocks come when pages are first stored to
+    bool falls_back = false;    ///< to sparse, where the file system cannot allocate
+    std::uint64_t most_bytes{}; ///< to be committed ahead, at a time
+};
+
+/// A run of slices.
+struct slices {
+    std::uint32_t region = 0;
+    std::uint32_t first = 0;
+    std::uint32_t n = 0;
+
+    [[nodiscard]] std::uint32_t index() const noexcept {
+        return region * static_cast<std::uint32_t>(slices_per_region) + first;
+    }
+    [[nodiscard]] std::uint32_t end() const noexcept { return first + n; }
+};
+
+/// Bits of a region's map, counted through its words.
+class slice_map {
+public:
+    using words = std::array<cell<std::uint64_t>, slices_per_region / 64>;
+    explicit slice_map(words& of) noexcept : words_(of) {}
+
+    [[nodiscard]] bool test(std::uint32_t i) const noexcept {
+        return (words_[i / 64].get() >> (i % 64) & 1) != 0;
+    }
+    [[nodiscard]] bool all(std::uint32_t first, std::uint32_t n) const noexcept {
+        for (std::uint32_t i = first; i < first + n; ++i)
+            if (!test(i)) return false;
+        return true;
+    }
+    void set(std::uint32_t first, std::uint32_t n, bool to) noexcept {
+        for (std::uint32_t i = first; i < first + n;) {
+            const std::uint32_t count = std::min(first + n - i, 64 - i % 64);
+            const std::uint64_t mask =
+                (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << (i % 64);
+            auto& word = words_[i / 64];
+            word.set(to ? word.get() | mask : word.get() & ~mask);
+            i += count;
+        }
+    }
+    [[nodiscard]] std::uint32_t count() const noexcept {
+        int n = 0;
+        for (const auto& word : words_) n += std::popcount(word.get());
+        return static_cast<std::uint32_t>(n);
+    }
+    /// The first of `n` clear bits in a row that begin at a multiple of `alignment`, from `from`
+    /// on; `slices_per_region` if there are none.
+    [[nodiscard]] std::uint32_t find_clear(std::uint32_t n, std::uint32_t alignment,
+                                           std::uint32_t from) const noexcept {
+        constexpr std::uint32_t none = slices_per_region;
+        for (std::uint32_t at = from; at + n <= none;) {
+            at = next(at, false);
+            at = (at + alignment - 1) / alignment * alignment;
+            if (at + n > none) break;
+            const std::uint32_t taken = next(at, true);
+            if (taken - at >= n) return at;
+            at = taken;
+        }
+        return none;
+    }
+    /// The first bit from `i` on that is as asked for.
+    [[nodiscard]] std::uint32_t next(std::uint32_t i, bool is) const noexcept {
+        while (i < slices_per_region) {
+            const std::uint64_t word = words_[i / 64].get() ^ (is ? 0 : ~std::uint64_t{0});
+            if (const std::uint64_t rest = word >> (i % 64); rest != 0)
+                return i + static_cast<std::uint32_t>(std::countr_zero(rest));
+            i = (i / 64 + 1) * 64;
+        }
+        return slices_per_region;
+    }
+
+private:
+    words& words_;
+};
+
+/// What there is to know of a heap, as of one moment.
+struct heap_usage {
+    std::uint64_t used_bytes = 0; ///< of blocks that are handed out
+    std::uint64_t free_bytes = 0; ///< that can be handed out, though not as one block
+};
+
+class shared_heap {
+    /// Takes back, or finishes, what a dead holder of the heap's lock was in the middle of: in both
+    /// cases what it had the slices for is free in the end.
+    struct replay {
+        shared_heap* self;
+        void operator()(lock_line& line) const noexcept { self->finish_for_the_dead(line); }
+    };
+
+public:
+    shared_heap(const image& in, const growing& how) noexcept : image_(in), growing_(how) {}
+
+    [[nodiscard]] const image& in() const noexcept { return image_; }
+    [[nodiscard]] membership& members() noexcept { return members_; }
+
+    // ---- spans of blocks ----
+
+    /// A span of class `c` for `owner`, with at least one block in it that is free, if `found` is
+    /// not null afterwards; else the failure says what there is too little of.
+    failure claim_span(std::size_t c, thread_id owner, span*& found) noexcept;
+    /// Lets the span's blocks up to `limit` bytes be handed out.
+    failure commit_blocks(span& of, std::uint32_t n_bytes) noexcept;
+    /// A span without a block in use. Of its owner.
+    void give_back(span& empty) noexcept;
+    /// Spans that their owner has no more use for: whoever needs one of that class takes it.
+    void abandon(span& of) noexcept {
+        const auto held = lock();
+        push_abandoned(of);
+    }
+
+    // ---- large blocks ----
+
+    failure claim_run(std::size_t n_bytes, std::size_t alignment, void*& found) noexcept;
+    void give_back_run(void* block, std::size_t n_bytes) noexcept;
+
+    // ---- processes and threads ----
+
+    failure join() noexcept {
+        return members_.join(image_, growing_.fd, replay{this}, [this](std::uint32_t p) {
+            release_threads_of(p);
+            return failure{};
+        });
+    }
+    failure bury_the_dead() noexcept {
+        return members_.bury_the_dead(image_, replay{this}, [this](std::uint32_t p) {
+            release_threads_of(p);
+            return failure{};
+        });
+    }
+    failure take_thread(thread_id& id) noexcept;
+    void release_thread(thread_id id) noexcept {
+        image_.thread(place_of(id)).process.store(0, std::memory_order_release);
+    }
+
+    /// The lock of the table of names, which is not the heap's: constructors allocate.
+    [[nodiscard]] process_lock lock_names() noexcept {
+        return {image_, members_, image_.locks().names, [](lock_line&) {}};
+    }
+
+    [[nodiscard]] heap_usage usage() const noexcept;
+    [[nodiscard]] std::uint64_t left_on_disk() const noexcept {
+        return posix::free_bytes(growing_.fd);
+    }
+    [[nodiscard]] std::uint64_t capacity_bytes() const noexcept {
+        return image_.n_regions() * std::uint64_t{region_bytes};
+    }
+    /// For a file that has grown so far: nothing mapped beyond may be touched.
+    failure extend(std::uint64_t file_bytes) noexcept;
+
+private:
+    static constexpr auto* call = "allocate";
+    /// As long as so little is committed, spans get their blocks page by page.
+    static constexpr std::uint64_t small_heap_bytes = MiB;
+    static constexpr std::uint64_t punch_bytes = MiB;
+    /// Of the root's list, that are looked at before a new span is made.
+    static constexpr int most_adopted = 8;
+
+    [[nodiscard]] process_lock lock() noexcept {
+        return {image_, members_, image_.locks().heap, replay{this}};
+    }
+    void intend(intent_kind what, std::uint32_t first, std::uint32_t n, bool is_huge) noexcept {
+        auto& now = image_.locks().heap.intent;
+        now.first.set(first);
+        now.n_slices.set(n);
+        now.is_huge.set(is_huge ? 1 : 0);
+        keep_order();
+        now.kind.set(static_cast<std::uint32_t>(what));
+        keep_order();
+    }
+    void forget_intent() noexcept {
+        keep_order();
+        image_.locks().heap.intent.kind.set(static_cast<std::uint32_t>(intent_kind::none));
+    }
+    void finish_for_the_dead(lock_line& line) noexcept {
+        if (&line != &image_.locks().heap) return;
+        const auto& was = line.intent;
+        if (static_cast<intent_kind>(was.kind.get()) == intent_kind::none) return;
+        if (was.is_huge.get() != 0)
+            free_regions(was.first.get(), was.n_slices.get());
+        else
+            free_slices(at_index(was.first.get(), was.n_slices.get()));
+        forget_intent();
+    }
+    static slices at_index(std::uint32_t index, std::uint32_t n) noexcept {
+        return {index / static_cast<std::uint32_t>(slices_per_region),
+                index % static_cast<std::uint32_t>(slices_per_region), n};
+    }
+
+    // All below with the lock held.
+
+    [[nodiscard]] slice_map used(std::uint32_t region) const noexcept {
+        return slice_map(image_.maps(region).used);
+    }
+    [[nodiscard]] slice_map committed(std::uint32_t region) const noexcept {
+        return slice_map(image_.maps(region).committed);
+    }
+    [[nodiscard]] bool is_divided(std::uint32_t region) const noexcept {
+        return kind_of(image_.directory(region).get()) == region_kind::divided;
+    }
+    /// Whether no slice is in use but the one that describes the others.
+    [[nodiscard]] bool is_empty(std::uint32_t region) const noexcept {
+        const auto kind = kind_of(image_.directory(region).get());
+        return kind == region_kind::unused ||
+               (kind == region_kind::divided && used(region).next(1, true) == slices_per_region);
+    }
+
+    failure find_slices(std::uint32_t n, std::uint32_t alignment, slices& found) noexcept;
+    failure divide(std::uint32_t region) noexcept;
+    failure describe(std::uint32_t region, std::uint32_t n_slices) noexcept;
+    failure commit(std::uint64_t offset, std::uint64_t n_bytes) noexcept;
+    failure commit_span(const slices& of, std::uint32_t first_block_bytes,
+                        std::uint32_t& limit) noexcept;
+    void free_slices(const slices& of) noexcept;
+    void free_regions(std::uint32_t first, std::uint32_t n) noexcept;
+    failure claim_regions(std::size_t n_bytes, void*& found) noexcept;
+    span* adopt(std::size_t c, thread_id owner) noexcept;
+    void push_abandoned(span& of) noexcept;
+    void release_threads_of(std::uint32_t p) noexcept;
+    void settle(span& of) noexcept;
+    std::uint64_t reclaim_abandoned() noexcept;
+
+    [[nodiscard]] std::uint64_t offset_of(const slices& of) const noexcept {
+        return image_.heap_offset() + std::uint64_t{of.index()} * slice_bytes;
+    }
+
+    image image_;
+    growing growing_;
+    membership members_;
+};
+
+/// Takes all that others have freed to the end of `local_free`, which is empty. False if there was
+/// nothing. Of the owner.
+///
+/// A kill leaves `pending` as the sign that, and how far, this had come: see `settle`.
+inline bool drain(span& of) noexcept {
+    std::uint64_t was = of.returned.load(std::memory_order_relaxed);
+    if (was == 0) return false;
+    do {
+        of.pending.set(first_of(was));
+        keep_order();
+    } while (!of.returned.compare_exchange_weak(was, 0, std::memory_order_acquire,
+                                                std::memory_order_relaxed));
+    keep_order();
+    of.local_free.set(first_of(was));
+    keep_order();
+    of.pending.set(0);
+    of.used.set(of.used.get() - count_of(was));
+    return true;
+}
+
+/// What a thread has left that was killed, as its blocks tell: a free block is never lost that is
+/// in one of the lists, and none is in two.
+inline void shared_heap::settle(span& of) noexcept {
+    const auto c = of.size_class.get();
+    if (c >= n_classes) return;
+    const auto& facts = classes[c];
+    std::byte* const start = start_of(&of);
+    // How far a list leads, if it is one: no longer than there are blocks.
+    const auto length_of = [&](std::uint32_t link, std::uint32_t stop_at) {
+        std::uint32_t n = 0;
+        while (link != 0 && link != stop_at && link <= facts.span_bytes && n <= facts.n_blocks) {
+            link = link_in(start + link - 1);
+            ++n;
+        }
+        return std::pair(n, link);
+    };
+    if (const auto pending = of.pending.get(); pending != 0) {
+        const auto returned = first_of(of.returned.load(std::memory_order_acquire));
+        const bool is_merged = of.local_free.get() == pending;
+        const bool is_still_there =
+            returned == pending || length_of(returned, pending).second == pending;
+        if (!is_merged && !is_still_there && of.local_free.get() == 0) of.local_free.set(pending);
+        keep_order();
+        of.pending.set(0);
+    }
+    // What others have returned counts as used until it is taken over.
+    const auto n_free = length_of(of.local_free.get(), 0).first;
+    const auto n_bumped = of.bump.get() / facts.block_bytes;
+    of.used.set(n_bumped > n_free ? n_bumped - n_free : 0);
+}
+
+// ---- slices ----
+
+inline failure shared_heap::extend(std::uint64_t file_bytes) noexcept {
+    auto& length = image_.header().live.size;
+    if (length.load(std::memory_order_relaxed) >= file_bytes) return {};
+    if (growing_.sparse) { // else allocating has made it so long
+        posix::facts now;
+        if (auto f = posix::examine(growing_.fd, now); f.failed()) return f;
+        if (now.size_bytes < file_bytes)
+            if (auto f = posix::truncate(growing_.fd, file_bytes); f.failed()) return f;
+    }
+    std::uint64_t old = length.load();
+    while (old < file_bytes && !length.compare_exchange_weak(old, file_bytes)) {
+    }
+    return {};
+}
+
+/// Blocks for a range of the file, which is not shortened by it.
+inline failure shared_heap::commit(std::uint64_t offset, std::uint64_t n_bytes) noexcept {
+    const std::uint64_t page = posix::page_size();
+    const std::uint64_t first = offset / page * page;
+    const std::uint64_t end = (offset + n_bytes + page - 1) / page * page;
+    if (auto f = posix::check_size_limit(end); f.failed()) return f;
+    if (!growing_.sparse) {
+        const auto f = posix::allocate(growing_.fd, first, end - first);
+        const bool cannot = growing_.falls_back && f.code() == std::errc::operation_not_supported;
+        if (f.failed() && !cannot) return f;
+        if (cannot) growing_.sparse = true;
+    }
+    return extend(end);
+}
+
+/// Makes a region's first slices known.
+inline failure shared_heap::divide(std::uint32_t region) noexcept {
+    const std::uint64_t offset = image_.heap_offset() + std::uint64_t{region} * region_bytes;
+    if (auto f = commit(offset, page_bytes); f.failed()) return f;
+    std::memset(image_.region(region), 0, page_bytes); // it may have been a huge block
+    used(region).set(0, 1, true);
+    committed(region).set(0, 1, true);
+    keep_order();
+    image_.directory(region).set(directory_word(region_kind::divided, described_by_page));
+    return {};
+}
+
+/// Makes the descriptions of the first `n_slices` usable.
+inline failure shared_heap::describe(std::uint32_t region, std::uint32_t n_slices) noexcept {
+    const std::uint64_t offset = image_.heap_offset() + std::uint64_t{region} * region_bytes;
+    auto& word = image_.directory(region);
+    const auto known = value_of(word.get());
+    if (known >= n_slices) return {};
+    const auto first = known * sizeof(span);
+    const std::size_t end = (n_slices * sizeof(span) + page_bytes - 1) / page_bytes * page_bytes;
+    if (auto f = commit(offset + first, end - first); f.failed()) return f;
+    std::memset(image_.region(region) + first, 0, end - first);
+    keep_order();
+    word.set(directory_word(region_kind::divided, end / sizeof(span)));
+    return {};
+}
+
+inline failure shared_heap::find_slices(std::uint32_t n, std::uint32_t alignment,
+                                        slices& found) noexcept {
+    auto& hint = image_.root().first_with_space;
+    for (std::uint32_t region = n == 1 ? hint.get() : 0; region < image_.n_regions(); ++region) {
+        const auto kind = kind_of(image_.directory(region).get());
+        if (kind != region_kind::divided && kind != region_kind::unused) continue;
+        if (kind == region_kind::unused)
+            if (auto f = divide(region); f.failed()) return f;
+        const auto at = used(region).find_clear(n, alignment, 1);
+        if (at == slices_per_region) continue;
+        if (auto f = describe(region, at + n); f.failed()) return f;
+        if (n == 1) hint.set(region);
+        found = {region, at, n};
+        return {};
+    }
+    return posix::failed(call, ENOMEM); // of addresses: the capacity is reached
+}
+
+/// `limit` says how many of the span's bytes may be handed out then.
+inline failure shared_heap::commit_span(const slices& of, std::uint32_t first_block_bytes,
+                                        std::uint32_t& limit) noexcept {
+    const auto whole = static_cast<std::uint32_t>(of.n * slice_bytes);
+    auto map = committed(of.region);
+    auto& total = image_.root().committed_bytes;
+    if (map.all(of.first, of.n)) {
+        limit = whole;
+        return {};
+    }
+    if (growing_.sparse) {
+        limit = whole;
+        if (auto f = commit(offset_of(of), whole); f.failed()) return f;
+        map.set(of.first, of.n, true);
+        total.set(total.get() + whole);
+        return {};
+    }
+    if (total.get() < small_heap_bytes) {
+        limit = static_cast<std::uint32_t>((first_block_bytes + page_bytes - 1) / page_bytes *
+                                           page_bytes);
+        if (auto f = commit(offset_of(of), limit); f.failed()) return f;
+        total.set(total.get() + limit);
+        return {};
+    }
+    // Ahead, as far as the slices behind are free, so that there are few calls for many spans.
+    const std::uint64_t step = std::clamp<std::uint64_t>(
+        total.get() / 8, whole, std::max<std::uint64_t>(growing_.most_bytes, whole));
+    const auto end = std::min({used(of.region).next(of.end(), true), map.next(of.end(), true),
+                               of.first + static_cast<std::uint32_t>(step / slice_bytes)});
+    limit = whole;
+    slices ahead = of;
+    ahead.n = std::max(end, of.end()) - of.first;
+    if (commit(offset_of(ahead), ahead.n * slice_bytes).failed()) {
+        ahead.n = of.n;
+        if (auto f = commit(offset_of(ahead), ahead.n * slice_bytes); f.failed()) return f;
+    }
+    map.set(ahead.first, ahead.n, true);
+    total.set(total.get() + ahead.n * slice_bytes);
+    return {};
+}
+
+inline failure shared_heap::commit_blocks(span& of, std::uint32_t n_bytes) noexcept {
+    // The file only gets longer by it; so it needs no lock.
+    const std::uint64_t start = image_.offset_of(start_of(&of));
+    const auto facts = classes[of.size_class.get()];
+    const auto old = of.limit.get();
+    const auto whole = static_cast<std::uint32_t>(facts.n_slices * slice_bytes);
+    auto wanted = std::min(std::max(old * 2, n_bytes), whole);
+    wanted = std::min(
+        static_cast<std::uint32_t>((wanted + page_bytes - 1) / page_bytes * page_bytes), whole);
+    if (auto f = commit(start + old, wanted - old); f.failed()) return f;
+    const auto held = lock();
+    of.limit.set(wanted);
+    auto& total = image_.root().committed_bytes;
+    total.set(total.get() + (wanted - old));
+    if (wanted == whole) {
+        const auto at = at_index(image_.index_of(of), facts.n_slices);
+        committed(at.region).set(at.first, at.n, true);
+    }
+    return {};
+}
+
+inline void shared_heap::free_slices(const slices& of) noexcept {
+    for (std::uint32_t i = 0; i < of.n; ++i) {
+        span& slice = image_.span_at(of.index() + i);
+        slice.owner.store(0, std::memory_order_relaxed);
+        slice.state.set(span_state::free);
+        slice.distance.set(0);
+        slice.returned.store(0, std::memory_order_relaxed);
+    }
+    keep_order();
+    used(of.region).set(of.first, of.n, false);
+    auto& hint = image_.root().first_with_space;
+    hint.set(std::min(hint.get(), of.region));
+}
+
+// ---- spans ----
+
+inline void shared_heap::push_abandoned(span& of) noexcept {
+    auto& head = image_.root().abandoned[of.size_class.get()];
+    of.owner.store(0, std::memory_order_relaxed);
+    of.alarm.set(no_alarm);
+    of.next.set(head.get());
+    keep_order();
+    head.set(image_.index_of(of) + 1);
+}
+
+inline span* shared_heap::adopt(std::size_t c, thread_id owner) noexcept {
+    auto& head = image_.root().abandoned[c];
+    span* last = nullptr;
+    for (int i = 0; i < most_adopted && head.get() != 0; ++i) {
+        span& of = image_.span_at(head.get() - 1);
+        head.set(of.next.get());
+        of.next.set(0);
+        of.owner.store(owner, std::memory_order_relaxed);
+        if (of.local_free.get() == 0) drain(of);
+        if (of.local_free.get() != 0 || of.bump.get() + classes[c].block_bytes <= of.limit.get())
+            return &of;
+        // Full: back to where it was, behind the others that were.
+        of.owner.store(0, std::memory_order_relaxed);
+        of.next.set(last == nullptr ? 0 : image_.index_of(*last) + 1);
+        last = &of;
+    }
+    while (last != nullptr) {
+        span& full = *last;
+        last = full.next.get() == 0 ? nullptr : &image_.span_at(full.next.get() - 1);
+        push_abandoned(full);
+    }
+    return nullptr;
+}
+
+inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& found) noexcept {
+    const auto& facts = classes[c];
+    const auto held = lock();
+    found = adopt(c, owner);
+    if (found != nullptr) return {};
+    slices at;
+    auto f = find_slices(facts.n_slices, 1, at);
+    if (f.failed() && reclaim_abandoned() != 0) f = find_slices(facts.n_slices, 1, at);
+    if (f.failed()) return f;
+    std::uint32_t limit = 0;
+    if (f = commit_span(at, facts.block_bytes, limit); f.failed()) return f;
+    intend(intent_kind::claim, at.index(), at.n, false);
+    used(at.region).set(at.first, at.n, true);
+    span& made = image_.span_at(at.index());
+    made.size_class.set(static_cast<std::uint8_t>(c));
+    made.local_free.set(0);
+    made.bump.set(0);
+    made.limit.set(limit);
+    made.used.set(0);
+    made.alarm.set(no_alarm);
+    made.pending.set(0);
+    made.next.set(0);
+    made.previous.set(0);
+    made.returned.store(0, std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < at.n; ++i) {
+        span& slice = image_.span_at(at.index() + i);
+        slice.distance.set(static_cast<std::uint16_t>(i));
+        slice.state.set(i == 0 ? span_state::blocks : span_state::more);
+    }
+    made.owner.store(owner, std::memory_order_relaxed);
+    forget_intent();
+    found = &made;
+    return {};
+}
+
+inline void shared_heap::give_back(span& empty) noexcept {
+    const auto held = lock();
+    const auto at = at_index(image_.index_of(empty), classes[empty.size_class.get()].n_slices);
+    intend(intent_kind::give_back, at.index(), at.n, false);
+    free_slices(at);
+    forget_intent();
+}
+
+/// Gives back abandoned spans that nobody has a block of any more; returns how many.
+inline std::uint64_t shared_heap::reclaim_abandoned() noexcept {
+    std::uint64_t n = 0;
+    for (auto& head : image_.root().abandoned) {
+        cell<std::uint32_t>* link = &head;
+        while (link->get() != 0) {
+            span& of = image_.span_at(link->get() - 1);
+            if (of.local_free.get() == 0) drain(of);
+            const auto in_use = of.used.get() - count_of(of.returned.load());
+            if (in_use != 0) {
+                link = &of.next;
+                continue;
+            }
+            link->set(of.next.get());
+            const auto at = at_index(image_.index_of(of), classes[of.size_class.get()].n_slices);
+            intend(intent_kind::give_back, at.index(), at.n, false);
+            free_slices(at);
+            forget_intent();
+            ++n;
+        }
+    }
+    return n;
+}
+
+// ---- runs ----
+
+inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment,
+                                      void*& found) noexcept {
+    const auto held = lock();
+    if (n_bytes > run_limit || alignment > run_limit) {
+        if (alignment > region_bytes) return posix::failed(call, EINVAL);
+        auto f = claim_regions(n_bytes, found);
+        if (f.failed() && reclaim_abandoned() != 0) f = claim_regions(n_bytes, found);
+        return f;
+    }
+    const auto n = static_cast<std::uint32_t>(
+        (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
+    const auto aligned =
+        static_cast<std::uint32_t>(std::max<std::size_t>(alignment / slice_bytes, 1));
+    slices at;
+    auto f = find_slices(n, aligned, at);
+    if (f.failed() && reclaim_abandoned() != 0) f = find_slices(n, aligned, at);
+    if (f.failed()) return f;
+    auto map = committed(at.region);
+    if (!map.all(at.first, at.n)) {
+        if (f = commit(offset_of(at), n_bytes); f.failed()) return f;
+        auto& total = image_.root().committed_bytes;
+        total.set(total.get() + n_bytes);
+        map.set(at.first, static_cast<std::uint32_t>(n_bytes / slice_bytes), true);
+    }
+    intend(intent_kind::claim, at.index(), at.n, false);
+    used(at.region).set(at.first, at.n, true);
+    span& made = image_.span_at(at.index());
+    made.n_bytes.set(n_bytes);
+    for (std::uint32_t i = 0; i < at.n; ++i) {
+        span& slice = image_.span_at(at.index() + i);
+        slice.owner.store(0, std::memory_order_relaxed);
+        slice.distance.set(static_cast<std::uint16_t>(i));
+        slice.state.set(i == 0 ? span_state::run : span_state::more);
+    }
+    forget_intent();
+    found = start_of(&made);
+    return {};
+}
+
+/// Whole regions, the descriptions in them included.
+inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noexcept {
+    const std::uint64_t wanted = (n_bytes + region_bytes - 1) / region_bytes;
+    if (n_bytes > capacity_bytes()) return posix::failed(call, ENOMEM);
+    const auto n = static_cast<std::uint32_t>(wanted);
+    std::uint32_t first = 0;
+    for (std::uint32_t i = 0; i - first < n; ++i) {
+        if (i == image_.n_regions()) return posix::failed(call, ENOMEM);
+        if (!is_empty(i)) first = i + 1;
+    }
+    const std::uint64_t offset = image_.heap_offset() + std::uint64_t{first} * region_bytes;
+    if (auto f = commit(offset, n_bytes); f.failed()) return f;
+    auto& total = image_.root().committed_bytes;
+    total.set(total.get() + n_bytes);
+    intend(intent_kind::claim, first, n, true);
+    for (std::uint32_t i = n; i-- > 0;)
+        image_.directory(first + i).set(i == 0 ? directory_word(region_kind::huge, n_bytes)
+                                               : directory_word(region_kind::huge_more));
+    forget_intent();
+    found = image_.region(first);
+    return {};
+}
+
+inline void shared_heap::free_regions(std::uint32_t first, std::uint32_t n) noexcept {
+    for (std::uint32_t i = 0; i < n; ++i)
+        image_.directory(first + i).set(directory_word(region_kind::unused));
+    auto& hint = image_.root().first_with_space;
+    hint.set(std::min(hint.get(), first));
+}
+
+inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcept {
+    const std::uint64_t offset = image_.offset_of(block);
+    const auto region = static_cast<std::uint32_t>((offset - image_.heap_offset()) / region_bytes);
+    auto& total = image_.root().committed_bytes;
+    const bool is_huge = kind_of(image_.directory(region).get()) != region_kind::divided;
+    // What nobody else can touch any more, until its slices are free, is emptied without the lock.
+    bool punched = false;
+    if (n_bytes >= punch_bytes) {
+        if (!is_huge) slice_of(block)->state.set(span_state::purging);
+        const std::uint64_t page = posix::page_size();
+        punched = !posix::punch(growing_.fd, offset, (n_bytes + page - 1) / page * page).failed();
+    }
+    const auto held = lock();
+    if (is_huge) {
+        const auto n = static_cast<std::uint32_t>((n_bytes + region_bytes - 1) / region_bytes);
+        intend(intent_kind::give_back, region, n, true);
+        free_regions(region, n);
+        total.set(total.get() - std::min<std::uint64_t>(total.get(), n_bytes));
+    } else {
+        const auto n = static_cast<std::uint32_t>(
+            (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
+        const auto at = at_index(image_.index_of(*slice_of(block)), n);
+        intend(intent_kind::give_back, at.index(), at.n, false);
+        if (punched) {
+            committed(at.region).set(at.first, at.n, false);
+            total.set(total.get() - std::min<std::uint64_t>(total.get(), n_bytes));
+        }
+        free_slices(at);
+    }
+    forget_intent();
+}
+
+// ---- threads ----
+
+inline failure shared_heap::take_thread(thread_id& id) noexcept {
+    const std::uint32_t process = members_.process() + 1;
+    for (int tries = 0; tries < 2; ++tries) {
+        for (std::uint32_t i = 0; i < most_threads; ++i) {
+            auto& record = image_.thread(i);
+            std::uint32_t nobody = 0;
+            if (record.process.load(std::memory_order_relaxed) != 0 ||
+                !record.process.compare_exchange_strong(nobody, process))
+                continue;
+            record.generation.set(record.generation.get() + 1);
+            id = make_thread_id(i, record.generation.get());
+            return {};
+        }
+        if (auto f = bury_the_dead(); f.failed()) return f;
+    }
+    return refuse(errc::too_many_threads, call, most_threads + 1, most_threads);
+}
+
+/// Nothing of what the threads of process `p` had is lost, but the blocks that they were just about
+/// to hand out. Can be done again from the beginning, whenever it was cut short.
+inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
+    const auto held = lock();
+    const auto is_dead = [&](thread_id owner) {
+        const auto& record = image_.thread(place_of(owner));
+        return owner != 0 && record.process.load() == p + 1 &&
+               make_thread_id(place_of(owner), record.generation.get()) == owner;
+    };
+    for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
+        if (!is_divided(region)) continue;
+        for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
+             i = used(region).next(i + 1, true)) {
+            span& of = image_.span_at(slices{region, i, 1}.index());
+            if (of.state.get() != span_state::blocks || !is_dead(of.owner.load())) continue;
+            settle(of);
+            push_abandoned(of);
+        }
+    }
+    for (std::uint32_t i = 0; i < most_threads; ++i) {
+        auto& record = image_.thread(i);
+        if (record.process.load() == p + 1) record.process.store(0);
+    }
+}
+
+// ---- what there is ----
+
+inline heap_usage shared_heap::usage() const noexcept {
+    heap_usage all;
+    for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
+        const auto word = image_.directory(region).get();
+        switch (kind_of(word)) {
+        case region_kind::unused: all.free_bytes += region_bytes - slice_bytes; break;
+        case region_kind::huge: all.used_bytes += value_of(word); break;
+        case region_kind::divided:
+            for (std::uint32_t i = 1; i < slices_per_region; ++i) {
+                if (!used(region).test(i)) {
+                    all.free_bytes += slice_bytes;
+                    continue;
+                }
+                const span& of = image_.span_at(slices{region, i, 1}.index());
+                if (of.state.get() == span_state::run) {
+                    all.used_bytes += of.n_bytes.get();
+                } else if (of.state.get() == span_state::blocks &&
+                           of.size_class.get() < n_classes) {
+                    const auto& facts = classes[of.size_class.get()];
+                    const auto returned = count_of(of.returned.load(std::memory_order_relaxed));
+                    const auto in_use = std::min(of.used.get() - returned, facts.n_blocks);
+                    all.used_bytes += std::uint64_t{in_use} * facts.block_bytes;
+                    all.free_bytes += std::uint64_t{facts.n_blocks - in_use} * facts.block_bytes;
+                }
+            }
+            break;
+        case region_kind::huge_more: break;
+        }
+    }
+    return all;
+}
+
+} // namespace mmstl::inline v1::detail::heap
+
+#endif
