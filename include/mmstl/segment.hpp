@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: MIT
+//
+// segment: a heap in a file or in shared memory, in which the containers of the standard library
+// live, and are found again by name.
+
+#ifndef MMSTL_SEGMENT_HPP
+#define MMSTL_SEGMENT_HPP
+
+#include <mmstl/access.hpp>
+#include <mmstl/backing.hpp>
+#include <mmstl/detail/assert.hpp>
+#include <mmstl/detail/checksum.hpp>
+#include <mmstl/detail/core.hpp>
+#include <mmstl/detail/heap/check.hpp>
+#include <mmstl/detail/heap/names.hpp>
+#include <mmstl/detail/heap/thread_heap.hpp>
+#include <mmstl/detail/segment_storage.hpp>
+#include <mmstl/detail/undo.hpp>
+#include <mmstl/error.hpp>
+#include <mmstl/persistent_name.hpp>
+#include <mmstl/segment_options.hpp>
+#include <mmstl/segment_storable.hpp>
+#include <mmstl/shared_allocator.hpp>
+
+#include <cerrno>
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace mmstl::inline v1 {
+
+/// A heap in a file or in shared memory, that grows, and whose objects have names.
+///
+///     auto seg   = mmstl::segment::open_or_create("index.mms");
+///     auto& hits = seg.find_or_construct<mmstl::unordered_map<mmstl::string, int>>("hits");
+///     ++hits["mmap"];
+///
+/// Owns the mapping, not the file. Movable, not copyable; a moved-from segment is closed. A segment
+/// that is opened twice in a process is mapped once; the handles count.
+///
+/// It is mapped at the same address by everyone, which the file names: pointers within it are plain
+/// pointers. Pointers that lead out of it mean nothing to others: see `segment_storable`.
+///
+/// Who opens a segment trusts those who have written it. What it says of its own memory is checked
+/// (`check`, and all that `open` and `find` follow), but what the containers in it hold is not, nor
+/// can it be: do not open segments of those whom you would not let run in your process.
+///
+/// Validity:   the addresses of what is in it are valid until the last handle on it in this process
+///             is gone, and valid again in whatever process opens it next.
+/// Threads:    any thread of any process may allocate, free, and look for names at the same time.
+///             The objects are the callers' to guard, as anywhere. One handle is to one thread.
+/// Process:    a fork()ed child goes on with its parent's segments, and may allocate.
+/// Truncation: who shortens the file takes pages away: SIGBUS.
+/// Source:     docs/segment.md; the file is in docs/segment-format.md.
+class segment {
+public:
+    /// Closed.
+    segment() noexcept = default;
+
+    /// Creates it; an existing file is an error, and stays as it is. It appears under its name when
+    /// it is complete.
+    ///
+    /// Throws: `mapping_error`: what `backing::create` says; `address_taken` when the
+    ///         `base_address` is not free, `misaligned` when it is no multiple of 32 MiB; ENOMEM
+    ///         when addresses are limited (RLIMIT_AS), ENOSPC. Nothing stays.
+    [[nodiscard]] static segment create(const backing& at, const segment_options& options = {}) {
+        return make(at, detail::opening::create, options);
+    }
+    [[nodiscard]] static segment create(const backing& at, const segment_options& options,
+                                        std::error_code& ec) {
+        return make(at, detail::opening::create, options, ec);
+    }
+
+    /// Opens what is there.
+    ///
+    /// Throws: `mapping_error`: what `backing::open` says; `foreign_file`, `incomplete`, `damaged`,
+    ///         `other_byte_order`, `other_version`, `other_kind`, `other_abi`, `past_the_end` for
+    ///         what is in the file; `unclean` after a restart of the machine without `close()`;
+    ///         `address_taken` when something else is where it has to be, `copy_is_open` when a
+    ///         copy of it is; `too_many_processes`. Nothing stays open or mapped.
+    /// Complexity: constant: pages are read when they are touched; with `unclean_segment::check`
+    ///             linear in the heap, after a restart.
+    [[nodiscard]] static segment open(const backing& at, const segment_options& options = {}) {
+        return make(at, detail::opening::open, options);
+    }
+    [[nodiscard]] static segment open(const backing& at, const segment_options& options,
+                                      std::error_code& ec) {
+        return make(at, detail::opening::open, options, ec);
+    }
+
+    /// Opens it, or creates it; an empty file becomes a segment. `created()` tells which.
+    [[nodiscard]] static segment open_or_create(const backing& at,
+                                                const segment_options& options = {}) {
+        return make(at, detail::opening::open_or_create, options);
+    }
+    [[nodiscard]] static segment open_or_create(const backing& at, const segment_options& options,
+                                                std::error_code& ec) {
+        return make(at, detail::opening::open_or_create, options, ec);
+    }
+
+    segment(segment&&) noexcept = default;
+    segment& operator=(segment&&) noexcept = default;
+    /// Lets go of it. Neither waits for the disk nor marks the file as closed: `close()` does.
+    ~segment() = default;
+
+    /// Waits until all of it is on the disk, and lets go. Who is the last of all processes to close
+    /// it marks the file as closed, so that it can be opened after the machine was restarted. The
+    /// segment is closed afterwards, in any case.
+    ///
+    /// Throws: `mapping_error`, as `flush()`, and with the errno of munmap(2) and close(2).
+    void close() {
+        const std::string was = name();
+        detail::throw_if(storage_.close(), was);
+    }
+    void close(std::error_code& ec) { ec = storage_.close().code(); }
+
+    /// Waits until all that was stored before is on the disk. A power cut during it, or after more
+    /// was stored, leaves a mixture.
+    ///
+    /// Throws:     `mapping_error` with the errno of msync(2), now and from then on.
+    /// Complexity: linear in the pages that were changed.
+    void flush() { detail::throw_if(storage_.flush(), name()); }
+    void flush(std::error_code& ec) { ec = storage_.flush().code(); }
+
+    // ---- named objects ----
+
+    /// Makes an object, and names it. `args` are what its constructor gets; the allocator of the
+    /// segment is added where it takes one (uses-allocator construction). `T[]` makes an array: see
+    /// `construct<T[]>`.
+    ///
+    /// A name is of 0 to 65535 bytes of any value.
+    /// Throws: `mapping_error`: `name_taken`, `name_too_long`, `wrong_access` when it is open for
+    ///         reading; `segment_exhausted`; what the constructor throws. Nothing stays then.
+    /// Validity: until `destroy` or `abandon`.
+    template <class T, class... Args>
+        requires(!std::is_array_v<T>)
+    T& construct(std::string_view name, Args&&... args) {
+        const auto [object, is_new] = try_construct<T>(name, std::forward<Args>(args)...);
+        if (!is_new) fail(errc::name_taken, "construct", name);
+        return *object;
+    }
+    /// Makes `n` objects in a row, each from `args`.
+    template <class T, class... Args>
+        requires std::is_unbounded_array_v<T> std::span<std::remove_extent_t<T>>
+        construct(std::string_view name, std::size_t n, const Args&... args) {
+            using element = std::remove_extent_t<T>;
+            const auto [node, is_new] = obtain<element>(name, n, true, args...);
+            if (!is_new) fail(errc::name_taken, "construct", name);
+            return {object_of<element>(*node), n};
+        }
+
+    /// The object of that name; null if there is none (or its constructor has not returned yet).
+    ///
+    /// Throws:     `mapping_error`: `other_type`; `wrong_access` for a `T` that is not const when
+    ///             the segment is open for reading.
+    /// Complexity: constant, on average; takes no lock.
+    template <class T>
+        requires(!std::is_array_v<T>)
+    [[nodiscard]] T* find(std::string_view name) const {
+        const auto* const node = look_up<T>(name, false);
+        return node == nullptr ? nullptr : object_of<T>(*node);
+    }
+    /// The array of that name; empty, with a null `data()`, if there is none.
+    template <class T>
+        requires std::is_unbounded_array_v<T>
+    [[nodiscard]] std::span<std::remove_extent_t<T>> find(std::string_view name) const {
+        using element = std::remove_extent_t<T>;
+        const auto* const node = look_up<element>(name, true);
+        if (node == nullptr) return {};
+        return {object_of<element>(*node), static_cast<std::size_t>(node->count)};
+    }
+
+    /// The object of that name, made from `args` if there is none. Of all that ask at the same
+    /// time, in any process, one runs the constructor, and the others wait for it.
+    ///
+    /// Throws: as `construct` and `find`; `std::errc::resource_deadlock_would_occur` from a
+    ///         constructor that asks for the object that it makes.
+    template <class T, class... Args>
+        requires(!std::is_array_v<T>)
+    T& find_or_construct(std::string_view name, Args&&... args) {
+        return *try_construct<T>(name, std::forward<Args>(args)...).first;
+    }
+    template <class T, class... Args>
+        requires std::is_unbounded_array_v<T> std::span<std::remove_extent_t<T>>
+        find_or_construct(std::string_view name, std::size_t n, const Args&... args) {
+            using element = std::remove_extent_t<T>;
+            const auto* const node = obtain<element>(name, n, true, args...).first;
+            return {object_of<element>(*node), static_cast<std::size_t>(node->count)};
+        }
+
+    /// As `find_or_construct`, and whether it was made.
+    template <class T, class... Args>
+        requires(!std::is_array_v<T>)
+    std::pair<T*, bool> try_construct(std::string_view name, Args&&... args) {
+        const auto [node, is_new] = obtain<T>(name, 1, false, std::forward<Args>(args)...);
+        return {object_of<T>(*node), is_new};
+    }
+
+    /// Destroys the object (or the array, for `T[]`) of that name, and frees its memory. False if
+    /// there is none. The name is gone before the destructor runs.
+    ///
+    /// Throws: `mapping_error`: `other_type`, `wrong_access`.
+    template <class T> bool destroy(std::string_view name) {
+        using element = std::remove_extent_t<T>;
+        auto* const node = take_away(name, [&](const name_node& found) {
+            require_type<element>(found, std::is_array_v<T>, name);
+        });
+        if (node == nullptr) return false;
+        const auto n = static_cast<std::size_t>(node->count);
+        element* const objects = object_of<element>(*node);
+        std::destroy_n(objects, n);
+        detail::heap::deallocate<alignof(element)>(base(), objects, n * sizeof(element));
+        free_node(*node);
+        return true;
+    }
+
+    /// Forgets the name, and leaves the object where it is: nobody uses its memory again, and its
+    /// destructor never runs. For what a process has left half done that was killed. False if there
+    /// is none of that name.
+    bool abandon(std::string_view name) {
+        auto* const node = take_away(name, [](const auto&) {});
+        if (node == nullptr) return false;
+        free_node(*node);
+        return true;
+    }
+
+    /// All that have a name, in no order.
+    ///
+    /// Complexity: linear.
+    [[nodiscard]] std::vector<named_object> named_objects() const {
+        std::vector<named_object> all;
+        if (!is_open()) return all;
+        names().for_each([&](const name_node& node) {
+            if (node.state.load(std::memory_order_acquire) != ready) return;
+            all.push_back({std::string(node.name()), std::string(node.type_name()),
+                           static_cast<std::size_t>(node.count),
+                           static_cast<std::size_t>(node.size_bytes), node.alignment, node.object});
+        });
+        return all;
+    }
+
+    // ---- memory ----
+
+    /// For containers whose elements are to be in the segment.
+    ///
+    /// Throws: `wrong_access` when it is open for reading, EBADF when it is closed.
+    template <class T> [[nodiscard]] shared_allocator<T> allocator() const {
+        require_writable("allocator");
+        return detail::allocator_access::make<T>(base());
+    }
+
+    /// Of the blocks that are handed out, by what they take; linear in the heap, by slices of
+    /// 64 KiB. While others allocate, about so much.
+    [[nodiscard]] std::uint64_t used_bytes() const {
+        return is_open() ? heap().usage().used_bytes : 0;
+    }
+    /// What can still be handed out, though not as one block.
+    [[nodiscard]] std::uint64_t free_bytes() const {
+        return is_open() ? heap().usage().free_bytes : 0;
+    }
+    /// How long the file is now. Of small segments, most of it has no blocks.
+    [[nodiscard]] std::uint64_t size_bytes() const {
+        return is_open() ? image().header().live.size.load() : 0;
+    }
+    /// How much the heap can hold, with what describes it (0.4 %).
+    [[nodiscard]] std::uint64_t capacity_bytes() const noexcept {
+        return is_open() ? heap().capacity_bytes() : 0;
+    }
+
+    /// Whether an address lies in the heap.
+    [[nodiscard]] bool contains(const void* p) const noexcept {
+        const auto first = reinterpret_cast<std::uintptr_t>(base());
+        const auto at = reinterpret_cast<std::uintptr_t>(p);
+        return is_open() && at >= first && at - first < capacity_bytes();
+    }
+    /// Where an address is in the file. Requires: `contains(p)`.
+    [[nodiscard]] std::uint64_t offset_of(const void* p) const {
+        MMSTL_ASSERT(contains(p));
+        return image().offset_of(p);
+    }
+    /// The reverse; null for what is no offset in the heap.
+    [[nodiscard]] void* address_of(std::uint64_t offset) const noexcept {
+        if (!is_open() || offset < image().heap_offset() ||
+            offset - image().heap_offset() >= capacity_bytes())
+            return nullptr;
+        return image().file() + offset;
+    }
+    /// Where the heap begins, in every process.
+    [[nodiscard]] const void* base_address() const noexcept { return base(); }
+
+    /// Walks over all that the segment says of its own memory and names, and tells what does not
+    /// fit. Nobody may allocate meanwhile, or it tells what is no more.
+    ///
+    /// Complexity: linear in the heap.
+    [[nodiscard]] segment_report check() const {
+        return is_open() ? detail::heap::check(image()) : segment_report{};
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return storage_.get() != nullptr; }
+    /// Whether opening it made the file.
+    [[nodiscard]] bool created() const noexcept { return storage_.created(); }
+    /// The path, or what `backing::name` says.
+    [[nodiscard]] std::string name() const { return is_open() ? storage_.get()->map.name() : ""; }
+
+private:
+    using name_node = detail::heap::name_node;
+    static constexpr auto ready = static_cast<std::uint32_t>(detail::heap::name_state::ready);
+
+    static segment make(const backing& at, detail::opening how, const segment_options& options) {
+        segment made;
+        std::string more;
+        const auto f = made.storage_.open(at, how, options, more);
+        if (f.failed()) detail::throw_if(f, more.empty() ? at.name() : at.name() + ": " + more);
+        return made;
+    }
+    static segment make(const backing& at, detail::opening how, const segment_options& options,
+                        std::error_code& ec) {
+        segment made;
+        std::string more;
+        ec = made.storage_.open(at, how, options, more).code();
+        return made;
+    }
+
+    [[nodiscard]] const detail::heap::image& image() const noexcept {
+        return storage_.get()->shared.in();
+    }
+    [[nodiscard]] detail::heap::shared_heap& heap() const noexcept {
+        return storage_.get()->shared;
+    }
+    [[nodiscard]] std::byte* base() const noexcept { return is_open() ? image().heap() : nullptr; }
+    [[nodiscard]] detail::heap::names names() const noexcept {
+        return detail::heap::names(image());
+    }
+
+    [[noreturn]] void fail(errc code, const char* call, std::string_view object) const {
+        detail::throw_if(detail::refuse(code, call),
+                         name().append(": ").append(object.substr(0, 256)));
+        std::terminate(); // never: it has thrown
+    }
+    void require_open(const char* call) const {
+        if (!is_open()) detail::throw_if(detail::posix::failed(call, EBADF), name());
+    }
+    void require_writable(const char* call) const {
+        require_open(call);
+        if (storage_.get()->access != access::read_write)
+            detail::throw_if(detail::refuse(errc::wrong_access, call), name());
+        if (heap().members().is_member()) return;
+        const std::lock_guard lock(detail::heap::heaps_of_this_process().mutex); // a fork()ed child
+        detail::throw_if(detail::heap::ensure_member(*storage_.get()), name());
+    }
+
+    template <class T> [[nodiscard]] T* object_of(const name_node& of) const noexcept {
+        return std::launder(reinterpret_cast<T*>(image().file() + of.object));
+    }
+
+    /// Also of one that a damaged file tells of: it lies in the heap.
+    template <class T>
+    void require_type(const name_node& of, bool is_array, std::string_view name) const {
+        const auto type = detail::identify<T>();
+        const bool fits = of.type_hash == type.hash && of.size_bytes == type.size_bytes &&
+                          of.alignment == type.alignment && (of.is_array != 0) == is_array;
+        if (!fits) fail(errc::other_type, "find", name);
+        const auto at = reinterpret_cast<std::uintptr_t>(image().file()) + of.object;
+        if (of.count > SIZE_MAX / sizeof(T) || (!is_array && of.count != 1) ||
+            at % alignof(T) != 0 || !names().is_in_heap(of.object, of.count * sizeof(T)))
+            fail(errc::damaged, "find", name);
+    }
+
+    template <class T> const name_node* look_up(std::string_view name, bool is_array) const {
+        detail::require_segment_storable<std::remove_const_t<T>>();
+        require_open("find");
+        if (!std::is_const_v<T>) require_writable("find");
+        const name_node* const found = names().find(name);
+        if (found == nullptr || found->state.load(std::memory_order_acquire) != ready)
+            return nullptr;
+        require_type<T>(*found, is_array, name);
+        return found;
+    }
+
+    template <class T, class... Args>
+    std::pair<const name_node*, bool> obtain(std::string_view name, std::size_t n, bool is_array,
+                                             Args&&... args);
+    name_node* new_node(std::string_view name, const detail::type_identity& type, std::size_t n,
+                        bool is_array, std::uint64_t object);
+    void free_node(name_node& of) noexcept {
+        detail::heap::deallocate<alignof(name_node)>(base(), &of, of.node_bytes());
+    }
+    template <class Allowed> name_node* take_away(std::string_view name, Allowed allowed);
+    void wait_for(const name_node& of, std::string_view name);
+
+    detail::segment_storage storage_;
+};
+
+// ---- bodies ----
+
+/// A node that nobody can find yet, of an object that is being made by this thread.
+inline segment::name_node* segment::new_node(std::string_view name,
+                                             const detail::type_identity& type, std::size_t n,
+                                             bool is_array, std::uint64_t object) {
+    const std::size_t text_bytes = name.size() + type.name.size();
+    auto* const made = static_cast<name_node*>(
+        detail::heap::allocate<alignof(name_node)>(base(), sizeof(name_node) + text_bytes));
+    new (made) name_node{};
+    made->hash = detail::fnv1a(name);
+    made->type_hash = type.hash;
+    made->object = object;
+    made->count = n;
+    made->size_bytes = type.size_bytes;
+    made->alignment = static_cast<std::uint32_t>(type.alignment);
+    made->is_array = is_array ? 1 : 0;
+    made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
+    made->builder = detail::heap::last_used->id;
+    made->name_bytes = static_cast<std::uint32_t>(name.size());
+    made->type_name_bytes = static_cast<std::uint32_t>(type.name.size());
+    auto* const text = reinterpret_cast<char*>(made + 1);
+    name.copy(text, name.size());
+    type.name.copy(text + name.size(), type.name.size());
+    return made;
+}
+
+template <class T, class... Args>
+std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name, std::size_t n,
+                                                           bool is_array, Args&&... args) {
+    detail::require_segment_storable<T>();
+    require_writable("construct");
+    if (name.size() > detail::heap::longest_name) fail(errc::name_too_long, "construct", name);
+    if (n > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();
+    for (;;) {
+        name_node* found = names().find(name);
+        if (found == nullptr) {
+            // Memory first, so that little is done under the lock. All of it goes back when the
+            // name was taken meanwhile, or the constructor throws.
+            const auto type = detail::identify<T>();
+            const std::size_t n_bytes = n * sizeof(T);
+            auto* const objects =
+                static_cast<T*>(detail::heap::allocate<alignof(T)>(base(), n_bytes));
+            detail::undo memory(
+                [&] { detail::heap::deallocate<alignof(T)>(base(), objects, n_bytes); });
+            name_node* const mine = new_node(name, type, n, is_array, image().offset_of(objects));
+            detail::undo named([&] { free_node(*mine); });
+            {
+                const auto held = heap().lock_names();
+                found = names().find(name);
+                if (found == nullptr) names().insert(*mine);
+            }
+            if (found == nullptr) {
+                detail::undo published([&] {
+                    const auto held = heap().lock_names();
+                    names().remove(*mine);
+                });
+                std::size_t made = 0;
+                detail::undo half_made([&] { std::destroy_n(objects, made); });
+                for (const auto in = detail::allocator_access::make<std::byte>(base()); made < n;
+                     ++made)
+                    detail::construct_with(in, objects + made, std::forward<Args>(args)...);
+                mine->state.store(ready, std::memory_order_release);
+                detail::posix::wake(mine->state, INT_MAX);
+                half_made.cancel();
+                published.cancel();
+                named.cancel();
+                memory.cancel();
+                return {mine, true};
+            }
+        }
+        if (found->state.load(std::memory_order_acquire) != ready) {
+            wait_for(*found, name);
+            continue;
+        }
+        require_type<T>(*found, is_array, name);
+        return {found, false};
+    }
+}
+
+/// Until its constructor has returned, or has thrown, or it is known that it never will.
+inline void segment::wait_for(const name_node& of, std::string_view name) {
+    constexpr unsigned patience_ms = 10;
+    const auto& in = image();
+    const auto builder = of.builder;
+    if (builder == detail::heap::last_used->id &&
+        detail::heap::last_used->base.load(std::memory_order_relaxed) == base())
+        throw mapping_error(detail::posix::failed("construct", EDEADLK),
+                            this->name().append(": ").append(name.substr(0, 256)));
+    detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),
+                        patience_ms);
+    const auto& thread = in.thread(detail::heap::place_of(builder));
+    const auto process = thread.process.load();
+    const bool may_live =
+        process != 0 &&
+        detail::heap::make_thread_id(detail::heap::place_of(builder), thread.generation.get()) ==
+            builder &&
+        heap().members().is_alive(in, process - 1, in.process(process - 1).generation.load());
+    if (may_live) return;
+    const auto held = heap().lock_names();
+    const name_node* const found = names().find(name);
+    if (found == &of && of.state.load() != ready && of.builder == builder) names().remove(of);
+}
+
+/// The node of that name, which nobody finds any more; null if there was none.
+template <class Allowed>
+segment::name_node* segment::take_away(std::string_view name, Allowed allowed) {
+    require_writable("destroy");
+    const auto held = heap().lock_names();
+    name_node* const found = names().find(name);
+    if (found == nullptr || found->state.load(std::memory_order_acquire) != ready) return nullptr;
+    allowed(*found);
+    names().remove(*found);
+    return found;
+}
+
+} // namespace mmstl::inline v1
+
+#endif

@@ -1,0 +1,775 @@
+// SPDX-License-Identifier: MIT
+//
+// segment.hpp: making, opening and sharing segments, and the objects that have names in them.
+
+#include "support/catch.hpp"
+#include "support/checks.hpp"
+#include "support/in_child.hpp"
+#include "support/leaks.hpp"
+#include "support/temporary.hpp"
+
+#include <mmstl/containers.hpp>
+#include <mmstl/mapped_vector.hpp>
+#include <mmstl/segment.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <new>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace support;
+using mmstl::backing;
+using mmstl::errc;
+using mmstl::segment;
+using mmstl::segment_options;
+
+namespace {
+
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
+/// Most tests need little, and there may be many of them in a process.
+constexpr segment_options little{.capacity_bytes = 64 * MiB};
+
+/// What `make()` throws, and nothing stays.
+template <class Make> std::error_code refused(Make make) {
+    const leak_check guard;
+    try {
+        make();
+    } catch (const mmstl::mapping_error& e) {
+        CHECK_FALSE(e.path().empty());
+        return e.code();
+    }
+    return {};
+}
+
+/// Counts how many there are, in this process.
+struct counted {
+    explicit counted(int n = 0) : value(n) {
+        if (n == throws) throw std::runtime_error("as asked for");
+        ++alive;
+    }
+    counted(const counted& other) : value(other.value) { ++alive; }
+    ~counted() { --alive; }
+
+    static constexpr int throws = -1;
+    static inline int alive = 0;
+    int value;
+};
+
+} // namespace
+
+template <> inline constexpr std::string_view mmstl::persistent_name<counted> = "test/counted";
+
+// ---- making and opening ----
+
+TEST_CASE("what is in a segment is there again when it is opened again") {
+    const temporary_directory directory;
+    const auto path = directory / "index.mms";
+    const void* base = nullptr;
+    {
+        auto made = segment::open_or_create(path, little);
+        CHECK(made.created());
+        CHECK(made.is_open());
+        CHECK(made.name() == path);
+        base = made.base_address();
+        auto& hits = made.find_or_construct<mmstl::unordered_map<mmstl::string, int>>("hits");
+        ++hits["mmap"];
+        ++hits["mmap"];
+        ++hits["a word that is too long to lie in the string itself"];
+        made.close();
+        CHECK_FALSE(made.is_open());
+    }
+    const auto found = segment::open(path);
+    CHECK_FALSE(found.created());
+    CHECK(found.base_address() == base);
+    auto* const hits = found.find<mmstl::unordered_map<mmstl::string, int>>("hits");
+    REQUIRE(hits != nullptr);
+    CHECK(hits->size() == 2);
+    CHECK(hits->find(std::string_view("mmap"))->second == 2);
+    CHECK(found.contains(hits));
+    CHECK(found.contains(
+        hits->find("a word that is too long to lie in the string itself")->first.data()));
+    CHECK(found.check().clean());
+}
+
+TEST_CASE("a segment is made over every backing that it can be made over") {
+    const temporary_directory directory;
+    const shared_memory_name name;
+    for (const backing& at : {backing(directory / "file"), mmstl::shared_memory(name.text()),
+                              mmstl::temporary_file(directory.path()), mmstl::memory_file("test"),
+                              mmstl::anonymous()}) {
+        INFO(at.name());
+        auto made = segment::create(at, little);
+        CHECK(made.created());
+        auto& numbers = made.construct<mmstl::vector<int>>("numbers", 1000, 7);
+        CHECK(numbers.size() == 1000);
+        CHECK(made.contains(numbers.data()));
+        CHECK(made.check().clean());
+        made.close();
+    }
+    auto shared = segment::open(mmstl::shared_memory(name.text()));
+    CHECK(shared.find<mmstl::vector<int>>("numbers")->back() == 7);
+    shared.close();
+
+    const int fd = ::open((directory / "file").c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(fd != -1);
+    {
+        auto borrowed = segment::open(mmstl::borrowed_fd(fd));
+        CHECK(borrowed.find<mmstl::vector<int>>("numbers")->back() == 7);
+    }
+    CHECK(::fcntl(fd, F_GETFD) != -1);
+    ::close(fd);
+}
+
+TEST_CASE("create does not touch what is there, open does not create") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    CHECK(refused([&] { (void)segment::open(path); }) == std::errc::no_such_file_or_directory);
+    CHECK_FALSE(std::filesystem::exists(path));
+    segment::create(path, little).construct<int>("one", 1);
+    const auto before = read_file(path);
+    CHECK(refused([&] { (void)segment::create(path, little); }) == std::errc::file_exists);
+    CHECK(read_file(path) == before);
+
+    std::error_code ec;
+    CHECK_FALSE(segment::open(directory / "absent", {}, ec).is_open());
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    auto opened = segment::open(path, {}, ec);
+    CHECK_FALSE(ec);
+    CHECK(*opened.find<int>("one") == 1);
+    CHECK_FALSE(segment::create(path, {}, ec).is_open());
+    CHECK(ec == std::errc::file_exists);
+    CHECK(segment::open_or_create(path, {}, ec).is_open());
+    opened.close(ec);
+    CHECK_FALSE(ec);
+}
+
+TEST_CASE("an empty file becomes a segment, for open_or_create alone") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    write_file(path, std::string_view());
+    CHECK(refused([&] { (void)segment::open(path); }) == errc::incomplete);
+    CHECK(std::filesystem::file_size(path) == 0);
+    auto made = segment::open_or_create(path, little);
+    CHECK(made.created());
+    made.construct<int>("one", 1);
+    made.close();
+    CHECK(*segment::open(path).find<int>("one") == 1);
+}
+
+TEST_CASE("other files are refused, each with its own error, and stay as they are") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto is_refused = [&](const std::string& bytes, errc expected) {
+        write_file(path, bytes);
+        CHECK(refused([&] { (void)segment::open(path); }) == expected);
+        CHECK(refused([&] { (void)segment::open_or_create(path); }) == expected);
+        CHECK(read_file(path) == bytes);
+    };
+    is_refused("not a segment", errc::foreign_file);
+    mmstl::mapped_vector<int>::create(directory / "vector").close();
+    is_refused(read_file(directory / "vector"), errc::other_kind);
+    segment::create(directory / "segment", little).close();
+    const auto whole = read_file(directory / "segment");
+    is_refused(whole.substr(0, 100), errc::incomplete);
+    is_refused(whole.substr(0, 5000), errc::past_the_end);
+    auto other = whole;
+    std::reverse(other.begin() + 8, other.begin() + 12);
+    is_refused(other, errc::other_byte_order);
+    other = whole;
+    other[100] = static_cast<char>(other[100] ^ 1);
+    is_refused(other, errc::damaged);
+    CHECK(refused([&] { (void)mmstl::mapped_vector<int>::open(directory / "segment"); }) ==
+          errc::other_kind);
+}
+
+TEST_CASE("options that make no sense are refused") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    CHECK(refused([&] { (void)segment::create(path, {.capacity_bytes = 0}); }) ==
+          errc::size_overflow);
+    CHECK(refused([&] { (void)segment::create(path, {.capacity_bytes = UINT64_MAX}); }) ==
+          errc::size_overflow);
+    CHECK(refused([&] {
+              (void)segment::create(path,
+                                    {.base_address = reinterpret_cast<void*>(0x2000'0000'1000)});
+          }) == errc::misaligned);
+    CHECK(refused([&] { (void)segment::create(path, {.access = mmstl::access::read_only}); }) ==
+          errc::wrong_access);
+    CHECK(refused([&] {
+              (void)segment::open_or_create(path, {.access = mmstl::access::copy_on_write});
+          }) == errc::wrong_access);
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a file without a segment's name in it is not left behind by a failure") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto result = in_child([&] {
+        const ::rlimit limit{4096, 4096};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        try {
+            (void)segment::create(path, little);
+        } catch (const mmstl::mapping_error& e) {
+            expect(e.code() == std::errc::file_too_large, e.what());
+            return 0;
+        }
+        return 1;
+    });
+    CHECK(result.ok());
+    CAPTURE(result);
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+// ---- addresses ----
+
+TEST_CASE("the base address can be chosen, and is kept") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto* const wanted = segment::create(mmstl::anonymous(), little).base_address();
+    auto made = segment::create(
+        path, {.capacity_bytes = 32 * MiB, .base_address = const_cast<void*>(wanted)});
+    CHECK(made.base_address() == wanted);
+    made.close();
+    CHECK(segment::open(path).base_address() == wanted);
+}
+
+TEST_CASE("addresses that are taken are an error that says by what") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const void* base = nullptr;
+    {
+        const auto made = segment::create(path, little);
+        base = made.base_address();
+        try {
+            (void)segment::create(directory / "y", {.base_address = const_cast<void*>(base)});
+            FAIL("two in one place");
+        } catch (const mmstl::mapping_error& e) {
+            CHECK(e.code() == errc::address_taken);
+            CHECK(std::string(e.what()).find(path) != std::string::npos);
+        }
+        CHECK_FALSE(std::filesystem::exists(directory / "y"));
+    }
+    auto* const there = static_cast<std::byte*>(const_cast<void*>(base)) + 16 * MiB;
+    REQUIRE(::mmap(there, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                   0) == there);
+    try {
+        (void)segment::open(path);
+        FAIL("over something else");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.code() == errc::address_taken);
+        CHECK(e.code() == std::errc::address_in_use);
+        INFO(e.what());
+        CHECK(std::string(e.what()).find(" to 0x") != std::string::npos);
+        CHECK(std::string(e.what()).find("---p") != std::string::npos); // the line of maps
+    }
+    ::munmap(there, 4096);
+    CHECK(segment::open(path).is_open());
+}
+
+TEST_CASE("the second open of a segment in a process shares the first one's mapping") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto first = segment::create(path, little);
+    auto& list = first.construct<mmstl::list<int>>("list");
+    auto second = segment::open(path);
+    CHECK(second.base_address() == first.base_address());
+    CHECK(second.find<mmstl::list<int>>("list") == &list);
+    second.find<mmstl::list<int>>("list")->push_back(1);
+    first.close();
+    CHECK(second.find<mmstl::list<int>>("list")->front() == 1); // it is mapped still
+    second.find<mmstl::list<int>>("list")->push_back(2);
+    std::filesystem::create_hard_link(path, directory / "also");
+    const auto third = segment::open(directory / "also"); // the same file
+    CHECK(third.find<mmstl::list<int>>("list")->size() == 2);
+}
+
+TEST_CASE("a copied file cannot be open beside the first, and says so") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto first = segment::create(path, little);
+    first.construct<int>("one", 1);
+    first.flush();
+    std::filesystem::copy_file(path, directory / "copy");
+    CHECK(refused([&] { (void)segment::open(directory / "copy"); }) == errc::copy_is_open);
+    first.close();
+    CHECK(*segment::open(directory / "copy").find<int>("one") == 1);
+}
+
+TEST_CASE("two segments at once, and containers in both") {
+    auto a = segment::create(mmstl::anonymous(), little);
+    auto b = segment::create(mmstl::anonymous(), little);
+    auto& in_a = a.construct<mmstl::map<int, mmstl::string>>("m");
+    auto& in_b = b.construct<mmstl::map<int, mmstl::string>>("m");
+    const std::string text(100, 'x');
+    for (int i = 0; i < 1000; ++i) {
+        in_a[i] = text.c_str();
+        in_b[i] = in_a[i];
+        CHECK(a.contains(in_a[i].data()));
+        CHECK(b.contains(in_b[i].data()));
+    }
+    in_a = in_b;
+    in_b = std::move(in_a);
+    CHECK(in_b.size() == 1000);
+    CHECK(b.contains(in_b[7].data()));
+    CHECK(a.check().clean());
+    CHECK(b.check().clean());
+}
+
+TEST_CASE("with the legacy layout of addresses, and without room for the default capacity") {
+    const auto result = in_child([] {
+        const ::rlimit limit{6ULL << 30, 6ULL << 30};
+        ::setrlimit(RLIMIT_AS, &limit);
+        const auto made = segment::create(mmstl::anonymous());
+        expect(made.capacity_bytes() >= 1ULL << 30, "a smaller capacity");
+        expect(made.capacity_bytes() < 6ULL << 30, "that fits");
+        try {
+            (void)segment::create(mmstl::anonymous(), {.capacity_bytes = 16ULL << 30});
+        } catch (const mmstl::mapping_error& e) {
+            expect(e.code() == std::errc::not_enough_memory, e.what());
+            return 0;
+        }
+        return 1;
+    });
+    CAPTURE(result);
+    CHECK(result.ok());
+}
+
+// ---- closing ----
+
+TEST_CASE(
+    "a closed segment, and one that was moved from, has nothing and refuses to make anything") {
+    const temporary_directory directory;
+    auto made = segment::create(directory / "x", little);
+    auto moved = std::move(made);
+    CHECK(moved.is_open());
+    for (auto* const closed : {&made}) {
+        CHECK_FALSE(closed->is_open());
+        CHECK(closed->used_bytes() == 0);
+        CHECK(closed->size_bytes() == 0);
+        CHECK(closed->capacity_bytes() == 0);
+        CHECK(closed->free_bytes() == 0);
+        CHECK(closed->base_address() == nullptr);
+        CHECK(closed->named_objects().empty());
+        CHECK(closed->check().clean());
+        CHECK_FALSE(closed->contains(closed));
+        CHECK(closed->address_of(1 << 20) == nullptr);
+        CHECK_NOTHROW(closed->flush());
+        CHECK_NOTHROW(closed->close());
+        for (const auto& use : std::vector<std::pair<const char*, void (*)(segment&)>>{
+                 {"construct", [](segment& s) { s.construct<int>("x"); }},
+                 {"find", [](segment& s) { (void)s.find<int>("x"); }},
+                 {"destroy", [](segment& s) { s.destroy<int>("x"); }},
+                 {"abandon", [](segment& s) { s.abandon("x"); }},
+                 {"allocator", [](segment& s) { (void)s.allocator<int>(); }}}) {
+            INFO(use.first);
+            try {
+                use.second(*closed);
+                FAIL_CHECK("no error");
+            } catch (const mmstl::mapping_error& e) {
+                CHECK(e.code() == std::errc::bad_file_descriptor);
+            }
+        }
+    }
+    moved = segment();
+    CHECK_FALSE(moved.is_open());
+}
+
+TEST_CASE("an unclean segment of another boot is refused, or accepted after a check") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    segment::create(path, little).construct<int>("one", 1); // and not closed
+    CHECK(*segment::open(path).find<int>("one") == 1);      // in this boot nothing is lost
+    auto bytes = read_file(path);
+    bytes.replace(512 + 72, 4, "0000"); // of the boot's id
+    write_file(path, bytes);
+    CHECK(refused([&] { (void)segment::open(path); }) == errc::unclean);
+    CHECK(refused([&] { (void)segment::open(path, {.access = mmstl::access::read_only}); }) ==
+          errc::unclean);
+    CHECK(read_file(path) == bytes);
+    {
+        auto found = segment::open(path, {.unclean = mmstl::unclean_segment::check});
+        CHECK(*found.find<int>("one") == 1);
+        found.construct<int>("two", 2);
+        found.close();
+    }
+    auto closed = read_file(path);
+    closed.replace(512 + 72, 4, "0000"); // who closed it is of no matter
+    write_file(path, closed);
+    CHECK(*segment::open(path).find<int>("two") == 2);
+}
+
+// ---- reading ----
+
+TEST_CASE("a segment that is open for reading gives out what is const, and nothing else") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    {
+        auto made = segment::create(path, little);
+        made.construct<mmstl::vector<int>>("numbers", 3, 7);
+        made.construct<int[]>("array", 5, 9);
+        made.close();
+    }
+    const auto before = read_file(path);
+    ::chmod(path.c_str(), 0444);
+    auto reader = segment::open(path, {.access = mmstl::access::read_only});
+    const auto* const numbers = reader.find<const mmstl::vector<int>>("numbers");
+    REQUIRE(numbers != nullptr);
+    CHECK(*numbers == mmstl::vector<int>({7, 7, 7}));
+    CHECK(reader.find<const int[]>("array").size() == 5);
+    CHECK(reader.find<const int>("absent") == nullptr);
+    CHECK(reader.named_objects().size() == 2);
+    CHECK(reader.check().clean());
+    CHECK(reader.used_bytes() != 0);
+    const auto refuses = [&](auto use) {
+        try {
+            use();
+        } catch (const mmstl::mapping_error& e) {
+            return e.code() == errc::wrong_access;
+        }
+        return false;
+    };
+    CHECK(refuses([&] { (void)reader.find<mmstl::vector<int>>("numbers"); }));
+    CHECK(refuses([&] { (void)reader.find<int[]>("array"); }));
+    CHECK(refuses([&] { (void)reader.allocator<int>(); }));
+    CHECK(refuses([&] { reader.construct<int>("new"); }));
+    CHECK(refuses([&] { reader.find_or_construct<int>("new"); }));
+    CHECK(refuses([&] { reader.destroy<mmstl::vector<int>>("numbers"); }));
+    CHECK(refuses([&] { reader.abandon("numbers"); }));
+    CHECK(refuses([&] { (void)segment::open(path); })); // the process has it for reading
+    reader.flush();
+    reader.close();
+    CHECK(read_file(path) == before);
+}
+
+// ---- named objects ----
+
+TEST_CASE("objects are constructed, found, destroyed and abandoned by their names") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    const int before = counted::alive;
+    counted& one = made.construct<counted>("one", 1);
+    CHECK(one.value == 1);
+    CHECK(made.find<counted>("one") == &one);
+    CHECK(made.find<const counted>("one") == &one);
+    CHECK(made.find<counted>("two") == nullptr);
+    CHECK(&made.find_or_construct<counted>("one", 2) == &one);
+    CHECK(one.value == 1);
+    const auto [two, is_new] = made.try_construct<counted>("two", 2);
+    CHECK(is_new);
+    CHECK(two->value == 2);
+    CHECK_FALSE(made.try_construct<counted>("two", 3).second);
+    try {
+        made.construct<counted>("one", 3);
+        FAIL("twice");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.code() == errc::name_taken);
+        CHECK(e.code() == std::errc::file_exists);
+        CHECK(std::string(e.what()).find("one") != std::string::npos);
+    }
+    CHECK(counted::alive == before + 2);
+    CHECK(made.destroy<counted>("one"));
+    CHECK(counted::alive == before + 1);
+    CHECK_FALSE(made.destroy<counted>("one"));
+    CHECK(made.find<counted>("one") == nullptr);
+    CHECK(made.abandon("two"));
+    CHECK(counted::alive == before + 1); // no destructor
+    CHECK_FALSE(made.abandon("two"));
+    counted::alive = before;
+    CHECK(made.named_objects().empty());
+    CHECK(made.check().clean());
+}
+
+TEST_CASE("arrays are made, found and destroyed as what they are") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    const int before = counted::alive;
+    const auto five = made.construct<counted[]>("five", 5, 7);
+    CHECK(five.size() == 5);
+    CHECK(std::ranges::all_of(five, [](const counted& one) { return one.value == 7; }));
+    CHECK(counted::alive == before + 5);
+    CHECK(made.find<counted[]>("five").data() == five.data());
+    CHECK(made.find<const counted[]>("five").size() == 5);
+    CHECK(made.find<counted[]>("absent").data() == nullptr);
+    CHECK(made.find_or_construct<counted[]>("five", 9).size() == 5);
+    const auto is_other = [&](auto use) {
+        try {
+            use();
+        } catch (const mmstl::mapping_error& e) {
+            return e.code() == errc::other_type;
+        }
+        return false;
+    };
+    CHECK(is_other([&] { (void)made.find<counted>("five"); }));
+    CHECK(is_other([&] { made.destroy<counted>("five"); }));
+    CHECK(made.construct<int[]>("none", 0).empty());
+    CHECK(made.find<int[]>("none").empty());
+    CHECK(made.destroy<int[]>("none"));
+    const auto strings =
+        made.construct<mmstl::string[]>("strings", 3, "text that needs memory of its own");
+    for (const auto& one : strings) CHECK(made.contains(one.data()));
+    CHECK(made.destroy<mmstl::string[]>("strings"));
+    CHECK(made.destroy<counted[]>("five"));
+    CHECK(counted::alive == before);
+    try {
+        made.construct<int[]>("too many", SIZE_MAX / 2);
+        FAIL("so many");
+    } catch (const std::bad_alloc&) {
+    }
+    CHECK(made.check().n_blocks <= 1); // the table of names
+}
+
+TEST_CASE("a type is what it was made as") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    made.construct<int>("int", 1);
+    made.construct<mmstl::map<int, int>>("map");
+    const auto is_other = [&](auto use) {
+        try {
+            use();
+        } catch (const mmstl::mapping_error& e) {
+            return e.code() == errc::other_type &&
+                   std::string(e.what()).find("map") != std::string::npos;
+        }
+        return false;
+    };
+    CHECK(is_other([&] { (void)made.find<mmstl::map<int, long>>("map"); }));
+    CHECK(is_other([&] { made.find_or_construct<mmstl::set<int>>("map"); }));
+    CHECK(is_other([&] { made.destroy<int>("map"); }));
+    CHECK(made.find<mmstl::map<int, int>>("map") != nullptr);
+    CHECK(*made.find<std::int32_t>("int") == 1);
+    CHECK_THROWS_AS(made.find<unsigned>("int"), mmstl::mapping_error);
+    CHECK_THROWS_AS(made.find<float>("int"), mmstl::mapping_error);
+}
+
+TEST_CASE("names are of any bytes, from none of them to 65535") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    const std::vector<std::string> names = {
+        "",         std::string(1, '\0'),   std::string(2, '\0'),    "a/b",
+        "\xff\xfe", std::string(1000, 'n'), std::string(65535, 'n'), "naïve"};
+    for (std::size_t i = 0; i < names.size(); ++i) made.construct<std::size_t>(names[i], i);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        REQUIRE(made.find<std::size_t>(names[i]) != nullptr);
+        CHECK(*made.find<std::size_t>(names[i]) == i);
+    }
+    std::set<std::string> told;
+    for (const auto& one : made.named_objects()) told.insert(one.name);
+    CHECK(told == std::set<std::string>(names.begin(), names.end()));
+    const std::string too_long(65536, 'n');
+    try {
+        made.construct<int>(too_long);
+        FAIL("so long");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.code() == errc::name_too_long);
+    }
+    CHECK(made.find<int>(too_long) == nullptr);
+    CHECK(made.check().clean());
+}
+
+TEST_CASE("thousands of names come and go, and their memory does not add up") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    std::map<std::string, int> expected;
+    for (int i = 0; i < 3000; ++i) {
+        const auto name = "object " + std::to_string(i);
+        made.construct<int>(name, i);
+        expected[name] = i;
+        if (i % 3 == 0) continue;
+        const auto gone = "object " + std::to_string(i - 1);
+        made.destroy<int>(gone);
+        expected.erase(gone);
+    }
+    std::map<std::string, int> found;
+    for (const auto& one : made.named_objects()) {
+        found[one.name] = *static_cast<int*>(made.address_of(one.offset));
+        CHECK(one.count == 1);
+        CHECK(one.size_bytes == sizeof(int));
+        CHECK(one.alignment == alignof(int));
+        CHECK(one.type_name == "i4");
+    }
+    CHECK(found == expected);
+    for (const auto& [name, value] : expected) CHECK(made.destroy<int>(name));
+    const auto left = made.used_bytes();
+    for (int i = 0; i < 100'000; ++i) {
+        const auto name = "again " + std::to_string(i);
+        made.construct<int>(name, i);
+        made.destroy<int>(name);
+    }
+    CHECK(made.used_bytes() <= left + 1000);
+    CHECK(made.check().clean());
+}
+
+TEST_CASE("of a constructor that throws nothing stays") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    made.construct<int>("other");
+    const auto before = made.used_bytes();
+    const int alive = counted::alive;
+    CHECK_THROWS_AS(made.construct<counted>("one", counted::throws), std::runtime_error);
+    CHECK_THROWS_AS(made.find_or_construct<counted>("one", counted::throws), std::runtime_error);
+    CHECK_THROWS_AS(made.construct<counted[]>("one", 3, counted::throws), std::runtime_error);
+    CHECK(counted::alive == alive);
+    CHECK(made.find<counted>("one") == nullptr);
+    CHECK(made.used_bytes() == before);
+    CHECK(made.named_objects().size() == 1);
+    CHECK(made.construct<counted>("one", 1).value == 1); // the name is free
+    made.destroy<counted>("one");
+}
+
+TEST_CASE("a constructor may use the segment, but not ask for what it makes") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    struct nested {
+        explicit nested(segment& in) : other(&in.find_or_construct<int>("other", 5)) {}
+        int* other;
+    };
+    struct endless {
+        explicit endless(segment& in) { in.find_or_construct<endless>("endless", in); }
+    };
+    CHECK(*made.construct<nested>("nested", made).other == 5);
+    try {
+        made.construct<endless>("endless", made);
+        FAIL("it has an end");
+    } catch (const mmstl::mapping_error& e) {
+        CHECK(e.code() == std::errc::resource_deadlock_would_occur);
+    }
+    CHECK(made.find<int>("endless") == nullptr);
+}
+
+TEST_CASE("of many that find or construct one object, one makes it") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    struct slow {
+        slow() {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            value = 7;
+        }
+        std::atomic<int> n_asked{0};
+        int value = 0;
+    };
+    auto& n_made = made.construct<std::atomic<int>>("made", 0);
+    const auto ask = [&] {
+        const auto [object, is_new] = made.try_construct<slow>("slow");
+        if (is_new) ++n_made;
+        ++object->n_asked;
+        return object->value == 7 ? 0 : 1;
+    };
+    std::vector<child> processes;
+    for (int i = 0; i < 4; ++i) processes.emplace_back(ask);
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong{0};
+    for (int i = 0; i < 4; ++i) threads.emplace_back([&] { wrong += ask(); });
+    for (auto& one : threads) one.join();
+    for (auto& one : processes) {
+        const auto result = one.wait();
+        CAPTURE(result);
+        CHECK(result.ok());
+    }
+    CHECK(wrong == 0);
+    CHECK(n_made == 1);
+    CHECK(made.find<slow>("slow")->n_asked == 8);
+    CHECK(made.check().clean());
+}
+
+TEST_CASE("who waits for a constructor whose process dies, makes the object himself") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    struct stuck {
+        explicit stuck(std::atomic<bool>* started) {
+            if (started == nullptr) return;
+            *started = true;
+            for (;;) ::pause();
+        }
+    };
+    auto& started = made.construct<std::atomic<bool>>("started", false);
+    const child builder([&] { made.construct<stuck>("object", &started); });
+    while (!started) std::this_thread::yield();
+    CHECK(made.find<stuck>("object") == nullptr);
+    std::thread killer([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        builder.kill();
+    });
+    made.find_or_construct<stuck>("object", nullptr);
+    killer.join();
+    CHECK(made.find<stuck>("object") != nullptr);
+}
+
+// ---- what there is ----
+
+TEST_CASE("a segment tells how much is used, and how much it can hold") {
+    auto made = segment::create(mmstl::anonymous(), little);
+    CHECK(made.capacity_bytes() == 64 * MiB);
+    const auto used = made.used_bytes();
+    const auto free = made.free_bytes();
+    auto& bytes = made.construct<mmstl::vector<char>>("bytes", 10 * MiB);
+    CHECK(made.used_bytes() >= used + 10 * MiB);
+    CHECK(made.used_bytes() < used + 10 * MiB + 4096);
+    CHECK(made.free_bytes() <= free - 10 * MiB);
+    CHECK(made.size_bytes() >= 10 * MiB);
+    CHECK(made.contains(bytes.data()));
+    CHECK_FALSE(made.contains(&made));
+    CHECK_FALSE(made.contains(nullptr));
+    CHECK(made.address_of(made.offset_of(bytes.data())) == bytes.data());
+    CHECK(made.address_of(0) == nullptr);
+    CHECK(made.address_of(UINT64_MAX) == nullptr);
+    made.destroy<mmstl::vector<char>>("bytes");
+    CHECK(made.used_bytes() <= used + 4096);
+    CHECK(segment::create(mmstl::anonymous(), {.capacity_bytes = 1}).capacity_bytes() == 32 * MiB);
+}
+
+TEST_CASE("a full segment says how much was asked for and how much there was") {
+    auto made = segment::create(mmstl::anonymous(), {.capacity_bytes = 32 * MiB});
+    auto& list = made.construct<mmstl::list<std::array<char, 5000>>>("list");
+    auto& map = made.construct<mmstl::map<int, int>>("map");
+    int n = 0;
+    try {
+        for (;; ++n) {
+            map[n] = n;
+            list.emplace_back();
+        }
+    } catch (const mmstl::segment_exhausted& e) {
+        CHECK(e.asked_bytes() >= 40);
+        CHECK(e.code() == std::errc::not_enough_memory);
+        CHECK(std::string(e.what()).find(std::to_string(e.asked_bytes())) != std::string::npos);
+        CHECK(e.available_bytes() < MiB);
+    }
+    CHECK(n > 5000);
+    CHECK(list.size() == static_cast<std::size_t>(n));
+    CHECK(made.check().clean());
+    CHECK_THROWS_AS(made.construct<mmstl::vector<char>>("vector", 40 * MiB), std::bad_alloc);
+    CHECK(made.find<mmstl::vector<char>>("vector") == nullptr);
+    list.clear();
+    // The spans of the map are still among what was the list's.
+    CHECK_NOTHROW(made.construct<mmstl::vector<char>>("vector", 3 * MiB));
+    CHECK(made.check().clean());
+}
+
+TEST_CASE("a small segment takes little of the disk") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto on_disk = [&] {
+        struct ::stat now {};
+        ::stat(path.c_str(), &now);
+        return static_cast<std::uint64_t>(now.st_blocks) * 512;
+    };
+    auto made = segment::create(path);
+    CHECK(on_disk() <= 64 * 1024);
+    auto& words = made.construct<mmstl::map<mmstl::string, int>>("words");
+    for (int i = 0; i < 20; ++i) words[("word " + std::to_string(i)).c_str()] = i;
+    made.construct<mmstl::vector<int>>("numbers", 300, 1);
+    CHECK(on_disk() <= 128 * 1024);
+    INFO(on_disk());
+    CHECK(made.check().clean());
+}
