@@ -17,7 +17,9 @@
 #include <mmstl/access.hpp>
 #include <mmstl/backing.hpp>
 #include <mmstl/chunks.hpp>
+#include <mmstl/containers.hpp>
 #include <mmstl/error.hpp>
+#include <mmstl/hash.hpp>
 #include <mmstl/mapped_span.hpp>
 #include <mmstl/mapped_vector.hpp>
 #include <mmstl/mapping.hpp>
