@@ -24,6 +24,7 @@
 #include <mmstl/mapped_vector.hpp>
 #include <mmstl/mapping.hpp>
 #include <mmstl/persistent_name.hpp>
+#include <mmstl/segment_storable.hpp>
 #include <mmstl/shared_allocator.hpp>
 #include <mmstl/vector_options.hpp>
 #include <mmstl/version.hpp>
