@@ -11,6 +11,7 @@
 namespace {
 
 thread_local long until_failure = 0; // 0: none is to fail
+thread_local long so_far = 0;
 
 } // namespace
 
@@ -18,10 +19,12 @@ namespace support {
 
 failing_allocation::failing_allocation(long nth) noexcept { until_failure = nth; }
 failing_allocation::~failing_allocation() { until_failure = 0; }
+long allocations() noexcept { return so_far; }
 
 } // namespace support
 
 void* operator new(std::size_t n_bytes) {
+    ++so_far;
     if (until_failure != 0 && --until_failure == 0) throw std::bad_alloc();
     void* const got = std::malloc(n_bytes == 0 ? 1 : n_bytes);
     if (got == nullptr) throw std::bad_alloc();
@@ -29,6 +32,7 @@ void* operator new(std::size_t n_bytes) {
 }
 // A sanitizer's own would not go with the operator delete here.
 void* operator new(std::size_t n_bytes, const std::nothrow_t&) noexcept {
+    ++so_far;
     return std::malloc(n_bytes == 0 ? 1 : n_bytes);
 }
 void operator delete(void* memory) noexcept { std::free(memory); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Make the n-th allocation of this thread fail.
+// Make the n-th allocation of this thread fail, and count them.
 
 #ifndef MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
 #define MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
@@ -16,6 +16,9 @@ public:
     failing_allocation& operator=(const failing_allocation&) = delete;
     ~failing_allocation();
 };
+
+/// How many times this thread has called operator new. (Those for over-aligned types do not count.)
+long allocations() noexcept;
 
 } // namespace support
 
