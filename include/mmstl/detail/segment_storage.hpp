@@ -100,8 +100,6 @@ private:
         std::min(std::uint64_t{16} << 30, std::uint64_t{SIZE_MAX} / 8);
     static constexpr std::uint64_t most_on_a_disk = std::uint64_t{64} << 20;
     static constexpr std::uint64_t most_in_memory = std::uint64_t{1} << 20;
-    /// Locked while someone opens or closes the segment.
-    static constexpr std::uint64_t opening_byte = heap::liveness_offset - 1;
 
     /// What is to be opened, before it is known whether it is open already.
     struct candidate {
@@ -372,19 +370,8 @@ inline failure segment_storage::start(candidate&& from, const segment_options& o
     auto& process = heap::heaps_of_this_process();
     process.all.reserve(process.all.size() + 1);
     all_open().reserve(all_open().size() + 1);
-    if (options.access == access::read_write) {
-        const int fd = made->file.native_handle();
-        if (auto f = posix::lock_byte(fd, opening_byte); f.failed()) return f;
-        auto f = made->shared.join();
-        if (!f.failed()) {
-            auto& live = in.header().live;
-            live.boot_id = boot != nullptr ? *boot : std::array<char, 40>{};
-            live.state.store(format::state::in_use);
-        }
-        const auto unlocked = posix::unlock_byte(fd, opening_byte);
-        if (f.failed()) return f;
-        if (unlocked.failed()) return unlocked;
-    }
+    if (options.access == access::read_write)
+        if (auto f = made->shared.join(); f.failed()) return f;
     process.all.push_back(made.get());
     all_open().push_back(made.get());
     open_ = made.release();
@@ -439,22 +426,17 @@ inline failure segment_storage::leave(open_segment& whole, bool closing) {
     if (!shared.members().is_member()) return {}; // a fork()ed child that has never allocated
     for (auto* const one : whole.threads) heap::release(*one);
     whole.threads.clear();
-    const int fd = whole.file.native_handle();
-    const auto locked = posix::lock_byte(fd, opening_byte);
-    auto f = shared.bury_the_dead();
-    const bool alone = shared.members().leave(shared.in());
-    if (closing && alone && !f.failed() && !locked.failed()) {
+    return shared.leave([&] {
+        if (!closing) return failure{};
         // What the others have stored since this one's flush, and then the mark.
-        const auto length = shared.in().header().live.size.load();
-        f = core::flush(whole.map, 0, static_cast<std::size_t>(length));
-        if (!f.failed()) {
-            shared.in().header().live.state.store(format::state::clean);
-            f = core::flush(whole.map, 0, format::header_bytes);
-            if (f.failed()) shared.in().header().live.state.store(format::state::in_use);
-        }
-    }
-    const auto unlocked = locked.failed() ? failure{} : posix::unlock_byte(fd, opening_byte);
-    return f.failed() ? f : locked.failed() ? locked : unlocked;
+        auto& live = shared.in().header().live;
+        auto f = core::flush(whole.map, 0, static_cast<std::size_t>(live.size.load()));
+        if (f.failed()) return f;
+        live.state.store(format::state::clean);
+        f = core::flush(whole.map, 0, format::header_bytes);
+        if (f.failed()) live.state.store(format::state::in_use);
+        return f;
+    });
 }
 
 } // namespace mmstl::inline v1::detail

@@ -167,6 +167,12 @@ constexpr auto construction_args(const Alloc& a, Args&&... args) {
     }
 }
 
+// What the caller's arguments are converted to is between him and the type, as it is where the
+// standard library builds elements: no warnings from here.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 /// Builds a `T` at `p` from `args`; it gets `a`, if it can take it.
 ///
 /// An aggregate that takes no allocator is built from its members' values as well.
@@ -184,6 +190,8 @@ T* construct_at_with(const Alloc& a, T* p, Args&&... args) {
         return ::new (at) T{std::forward<Args>(args)...};
     }
 }
+
+#pragma GCC diagnostic pop
 
 } // namespace mmstl::inline v1::detail
 

@@ -44,6 +44,8 @@ inline constexpr std::size_t most_threads = 2048;
 /// In process number p's name, byte `liveness_offset + p` of the file is locked while it lives: far
 /// behind what a file can be long, where nobody else locks.
 inline constexpr std::uint64_t liveness_offset = std::uint64_t{1} << 62;
+/// Locked by whoever begins or ceases to use the segment, one after the other.
+inline constexpr std::uint64_t opening_offset = liveness_offset - 1;
 
 /// A number that one writes and others may look at at any time.
 template <class T> struct cell {
@@ -162,7 +164,8 @@ struct alignas(128) span {
     cell<std::uint32_t> next;    ///< in the owner's list, or the root's: index and one
     cell<std::uint32_t> previous;
     cell<std::uint64_t> n_bytes; ///< of a run: as asked for
-    std::array<unsigned char, 8> zeros;
+    cell<std::uint32_t> ring;    ///< which of the owner's lists it is in
+    std::uint32_t zero;
     // The others' line.
     alignas(64) std::atomic<std::uint64_t> returned; ///< blocks that others freed: count, first
 };

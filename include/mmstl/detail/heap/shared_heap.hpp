@@ -107,6 +107,24 @@ struct heap_usage {
     std::uint64_t free_bytes = 0; ///< that can be handed out, though not as one block
 };
 
+/// Keeps others from beginning or ceasing to use the segment.
+class opening_lock {
+public:
+    explicit opening_lock(int segment_fd) noexcept : why_(posix::reopen(segment_fd, fd_)) {
+        if (!why_.failed()) why_ = posix::lock_byte(fd_, opening_offset);
+    }
+    opening_lock(const opening_lock&) = delete;
+    opening_lock& operator=(const opening_lock&) = delete;
+    ~opening_lock() {
+        if (fd_ != -1) (void)posix::close(fd_); // and so the lock is given back
+    }
+    [[nodiscard]] const failure& why() const noexcept { return why_; }
+
+private:
+    int fd_ = -1;
+    failure why_;
+};
+
 class shared_heap {
     /// Takes back, or finishes, what a dead holder of the heap's lock was in the middle of: in both
     /// cases what it had the slices for is free in the end.
@@ -143,12 +161,11 @@ public:
 
     // ---- processes and threads ----
 
-    failure join() noexcept {
-        return members_.join(image_, growing_.fd, replay{this}, [this](std::uint32_t p) {
-            release_threads_of(p);
-            return failure{};
-        });
-    }
+    /// Takes a place among those who use the segment, and marks it as in use.
+    failure join() noexcept;
+    /// Gives the place back, for which nothing of it may be in use any more. If nobody else is
+    /// there, `last()` is called, before anybody can join.
+    template <class Last> failure leave(Last last) noexcept;
     failure bury_the_dead() noexcept {
         return members_.bury_the_dead(image_, replay{this}, [this](std::uint32_t p) {
             release_threads_of(p);
@@ -313,11 +330,21 @@ inline failure shared_heap::extend(std::uint64_t file_bytes) noexcept {
     auto& length = image_.header().live.size;
     if (length.load(std::memory_order_relaxed) >= file_bytes) return {};
     if (growing_.sparse) { // else allocating has made it so long
+        const auto most = image_.heap_offset() + capacity_bytes();
+        const auto ahead = std::clamp<std::uint64_t>(file_bytes / 8, slice_bytes, run_limit);
+        const auto wanted = std::min(file_bytes + ahead, most);
         posix::facts now;
         if (auto f = posix::examine(growing_.fd, now); f.failed()) return f;
-        if (now.size_bytes < file_bytes)
-            if (auto f = posix::truncate(growing_.fd, file_bytes); f.failed()) return f;
+        if (now.size_bytes < wanted) {
+            auto f = posix::check_size_limit(wanted);
+            if (!f.failed()) f = posix::truncate(growing_.fd, wanted);
+            if (f.failed() && now.size_bytes < file_bytes)
+                f = posix::truncate(growing_.fd, file_bytes);
+            if (f.failed() && now.size_bytes < file_bytes) return f;
+            if (!f.failed()) file_bytes = std::max(file_bytes, wanted);
+        }
     }
+    // Others, who commit blocks of their spans, do not have the lock.
     std::uint64_t old = length.load();
     while (old < file_bytes && !length.compare_exchange_weak(old, file_bytes)) {
     }
@@ -583,7 +610,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
     if (f.failed()) return f;
     auto map = committed(at.region);
     if (!map.all(at.first, at.n)) {
-        if (f = commit(offset_of(at), n_bytes); f.failed()) return f;
+        if (f = commit(offset_of(at), std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
         auto& total = image_.root().committed_bytes;
         total.set(total.get() + n_bytes);
         map.set(at.first, static_cast<std::uint32_t>(n_bytes / slice_bytes), true);
@@ -605,7 +632,8 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
 
 /// Whole regions, the descriptions in them included.
 inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noexcept {
-    const std::uint64_t wanted = (n_bytes + region_bytes - 1) / region_bytes;
+    const std::uint64_t wanted =
+        (std::max<std::size_t>(n_bytes, 1) + region_bytes - 1) / region_bytes;
     if (n_bytes > capacity_bytes()) return posix::failed(call, ENOMEM);
     const auto n = static_cast<std::uint32_t>(wanted);
     std::uint32_t first = 0;
@@ -614,7 +642,7 @@ inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noe
         if (!is_empty(i)) first = i + 1;
     }
     const std::uint64_t offset = image_.heap_offset() + std::uint64_t{first} * region_bytes;
-    if (auto f = commit(offset, n_bytes); f.failed()) return f;
+    if (auto f = commit(offset, std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
     auto& total = image_.root().committed_bytes;
     total.set(total.get() + n_bytes);
     intend(intent_kind::claim, first, n, true);
@@ -647,7 +675,8 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     }
     const auto held = lock();
     if (is_huge) {
-        const auto n = static_cast<std::uint32_t>((n_bytes + region_bytes - 1) / region_bytes);
+        const auto n = static_cast<std::uint32_t>(
+            (std::max<std::size_t>(n_bytes, 1) + region_bytes - 1) / region_bytes);
         intend(intent_kind::give_back, region, n, true);
         free_regions(region, n);
         total.set(total.get() - std::min<std::uint64_t>(total.get(), n_bytes));
@@ -665,7 +694,30 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     forget_intent();
 }
 
-// ---- threads ----
+// ---- processes and threads ----
+
+inline failure shared_heap::join() noexcept {
+    const opening_lock alone(growing_.fd);
+    if (alone.why().failed()) return alone.why();
+    auto f = members_.join(image_, growing_.fd, replay{this}, [this](std::uint32_t p) {
+        release_threads_of(p);
+        return failure{};
+    });
+    if (f.failed()) return f;
+    auto& live = image_.header().live;
+    const auto* const boot = format::this_boot();
+    live.boot_id = boot != nullptr ? *boot : std::array<char, 40>{};
+    live.state.store(format::state::in_use);
+    return {};
+}
+
+template <class Last> failure shared_heap::leave(Last last) noexcept {
+    const opening_lock alone(growing_.fd);
+    auto f = alone.why();
+    if (!f.failed()) f = bury_the_dead();
+    const bool is_last = members_.leave(image_);
+    return f.failed() || !is_last ? f : last();
+}
 
 inline failure shared_heap::take_thread(thread_id& id) noexcept {
     const std::uint32_t process = members_.process() + 1;

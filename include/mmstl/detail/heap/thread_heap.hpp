@@ -95,8 +95,11 @@ inline open_heaps& heaps_of_this_process() {
 
 // ---- rings of spans ----
 
-inline void push(const image& in, std::uint32_t& ring, span& added) noexcept {
+enum class ring_kind : std::uint32_t { none = 0, with_room = 1, full = 2 };
+
+inline void push(const image& in, std::uint32_t& ring, span& added, ring_kind which) noexcept {
     const auto index = in.index_of(added) + 1;
+    added.ring.set(static_cast<std::uint32_t>(which));
     if (ring == 0) {
         added.next.set(index);
         added.previous.set(index);
@@ -122,6 +125,7 @@ inline void remove(const image& in, std::uint32_t& ring, span& from) noexcept {
     }
     from.next.set(0);
     from.previous.set(0);
+    from.ring.set(static_cast<std::uint32_t>(ring_kind::none));
 }
 
 // ---- the fast paths ----
@@ -146,6 +150,7 @@ inline void* pop(span& from, std::byte* start, std::uint32_t block) noexcept {
 }
 
 void* allocate_slowly(std::byte* base, std::size_t n_bytes, std::size_t alignment, std::size_t c);
+bool switch_to(std::byte* base) noexcept;
 void deallocate_run(std::byte* base, void* p, std::size_t n_bytes) noexcept;
 void attend(thread_heap& mine, span& of) noexcept;
 
@@ -183,10 +188,10 @@ void deallocate(std::byte* base, void* p, std::size_t n_bytes) noexcept {
                              ? reinterpret_cast<std::uintptr_t>(p) % slice_bytes
                              : static_cast<std::size_t>(static_cast<std::byte*>(p) - start_of(&of));
     const auto link = static_cast<std::uint32_t>(in_span) + 1;
-    thread_heap& mine = *last_used;
-    if (mine.base.load(std::memory_order_relaxed) != base ||
-        of.owner.load(std::memory_order_relaxed) != mine.id)
+    if (last_used->base.load(std::memory_order_relaxed) != base && !switch_to(base)) [[unlikely]]
         return give_to_owner(of, p, link);
+    thread_heap& mine = *last_used;
+    if (of.owner.load(std::memory_order_relaxed) != mine.id) return give_to_owner(of, p, link);
     set_link(p, of.local_free.get());
     keep_order();
     of.local_free.set(link);
@@ -203,9 +208,9 @@ void deallocate(std::byte* base, void* p, std::size_t n_bytes) noexcept {
 [[gnu::noinline, gnu::cold]] inline void attend(thread_heap& mine, span& of) noexcept {
     auto& shared = mine.of->shared;
     const std::size_t c = of.size_class.get();
-    if (of.alarm.get() != 0) { // it was full
+    if (of.ring.get() == static_cast<std::uint32_t>(ring_kind::full)) {
         remove(shared.in(), mine.full[c], of);
-        push(shared.in(), mine.with_room[c], of);
+        push(shared.in(), mine.with_room[c], of, ring_kind::with_room);
         of.alarm.set(0);
     }
     // One that is empty is kept, for a thread that frees and allocates one block in turn.
@@ -259,7 +264,7 @@ inline void* allocate_block(thread_heap& mine, std::size_t c, failure& why) noex
                 // The room that it has is for better times.
             }
             now.alarm.set(now.used.get() - 1);
-            push(in, mine.full[c], now);
+            push(in, mine.full[c], now, ring_kind::full);
             entry = {&no_span, nullptr};
         }
         span* next = nullptr;
@@ -331,6 +336,10 @@ public:
             unmap(one);
             return true;
         });
+        return look_up(base);
+    }
+    /// Without the lock: none is ever added by another thread.
+    [[nodiscard]] thread_heap* look_up(const std::byte* base) const noexcept {
         for (thread_heap* const one : all_)
             if (one->base.load(std::memory_order_relaxed) == base) return one;
         return nullptr;
@@ -347,6 +356,13 @@ private:
     std::vector<thread_heap*> all_;
 };
 inline thread_local thread_heaps heaps_of_this_thread;
+
+/// Makes the thread's heap in the segment at `base` the one that was used last, if there is one.
+[[gnu::noinline, gnu::cold]] inline bool switch_to(std::byte* base) noexcept {
+    thread_heap* const found = thread_heaps::is_gone ? nullptr : heaps_of_this_thread.look_up(base);
+    if (found != nullptr) last_used = found;
+    return found != nullptr;
+}
 
 /// Makes this process a member of the segment, if a fork() has made it forget.
 ///
@@ -403,7 +419,7 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
 [[gnu::noinline, gnu::cold]] inline void* allocate_slowly(std::byte* base, std::size_t n_bytes,
                                                           std::size_t alignment, std::size_t c) {
     failure why;
-    if (last_used->base.load(std::memory_order_relaxed) != base) {
+    if (last_used->base.load(std::memory_order_relaxed) != base && !switch_to(base)) {
         thread_heap* const mine = heap_of_this_thread(base, why);
         if (mine == nullptr) throw_exhausted(nullptr, n_bytes, why);
         last_used = mine;
@@ -422,7 +438,7 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
 /// stays allocated.
 inline void deallocate_run(std::byte* base, void* p, std::size_t n_bytes) noexcept {
     open_heap* of = nullptr;
-    if (last_used->base.load(std::memory_order_relaxed) == base) {
+    if (last_used->base.load(std::memory_order_relaxed) == base || switch_to(base)) {
         of = last_used->of;
     } else {
         auto& process = heaps_of_this_process();
