@@ -364,10 +364,16 @@ private:
         return std::launder(reinterpret_cast<T*>(image().file() + of.object));
     }
 
+    /// Worked out once: looking up a name is to cost no memory.
+    template <class T> static const detail::type_identity& type_of() {
+        static const detail::type_identity known = detail::identify<T>();
+        return known;
+    }
+
     /// Also of one that a damaged file tells of: it lies in the heap.
     template <class T>
     void require_type(const name_node& of, bool is_array, std::string_view name) const {
-        const auto type = detail::identify<T>();
+        const auto& type = type_of<T>();
         const bool fits = of.type_hash == type.hash && of.size_bytes == type.size_bytes &&
                           of.alignment == type.alignment && (of.is_array != 0) == is_array;
         if (!fits) fail(errc::other_type, "find", name);
@@ -441,7 +447,7 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
         if (found == nullptr) {
             // Memory first, so that little is done under the lock. All of it goes back when the
             // name was taken meanwhile, or the constructor throws.
-            const auto type = detail::identify<T>();
+            const auto& type = type_of<T>();
             const std::size_t n_bytes = n * sizeof(T);
             auto* const objects =
                 static_cast<T*>(detail::heap::allocate<alignof(T)>(base(), n_bytes));

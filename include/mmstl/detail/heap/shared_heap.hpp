@@ -669,7 +669,11 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     // What nobody else can touch any more, until its slices are free, is emptied without the lock.
     bool punched = false;
     if (n_bytes >= punch_bytes) {
-        if (!is_huge) slice_of(block)->state.set(span_state::purging);
+        if (!is_huge) { // should this process be killed now, it is known whose it was
+            slice_of(block)->owner.store(members_.process() + 1, std::memory_order_relaxed);
+            keep_order();
+            slice_of(block)->state.set(span_state::purging);
+        }
         const std::uint64_t page = posix::page_size();
         punched = !posix::punch(growing_.fd, offset, (n_bytes + page - 1) / page * page).failed();
     }
@@ -739,21 +743,31 @@ inline failure shared_heap::take_thread(thread_id& id) noexcept {
 
 /// Nothing of what the threads of process `p` had is lost, but the blocks that they were just about
 /// to hand out. Can be done again from the beginning, whenever it was cut short.
+///
+/// The lists of abandoned spans are made anew: a kill may have left a span between two of them.
 inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
     const auto held = lock();
     const auto is_dead = [&](thread_id owner) {
         const auto& record = image_.thread(place_of(owner));
-        return owner != 0 && record.process.load() == p + 1 &&
+        return record.process.load() == p + 1 &&
                make_thread_id(place_of(owner), record.generation.get()) == owner;
     };
+    for (auto& head : image_.root().abandoned) head.set(0);
     for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
         if (!is_divided(region)) continue;
         for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
              i = used(region).next(i + 1, true)) {
             span& of = image_.span_at(slices{region, i, 1}.index());
-            if (of.state.get() != span_state::blocks || !is_dead(of.owner.load())) continue;
-            settle(of);
-            push_abandoned(of);
+            const auto owner = of.owner.load();
+            const auto state = of.state.get();
+            if (state == span_state::blocks && (owner == 0 || is_dead(owner))) {
+                if (owner != 0) settle(of);
+                push_abandoned(of);
+            } else if (state == span_state::purging && owner == p + 1) {
+                const auto n =
+                    static_cast<std::uint32_t>((of.n_bytes.get() + slice_bytes - 1) / slice_bytes);
+                if (n <= slices_per_region - i) free_slices({region, i, n});
+            }
         }
     }
     for (std::uint32_t i = 0; i < most_threads; ++i) {
