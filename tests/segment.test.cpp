@@ -757,6 +757,33 @@ TEST_CASE("a full segment says how much was asked for and how much there was") {
     CHECK(made.check().clean());
 }
 
+TEST_CASE("the last one to close a segment cuts off what is free at its end") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    {
+        auto made = segment::create(path, {.capacity_bytes = 256 * MiB});
+        auto& numbers = made.construct<mmstl::vector<int>>("numbers", 1000, 7);
+        made.construct<mmstl::vector<char>>("large", 40 * MiB);
+        made.construct<mmstl::vector<char>>("run", 2 * MiB);
+        auto also = segment::open(path);
+        CHECK(made.destroy<mmstl::vector<char>>("large"));
+        CHECK(made.destroy<mmstl::vector<char>>("run"));
+        also.close();
+        CHECK(std::filesystem::file_size(path) > 40 * MiB);
+        CHECK(numbers.back() == 7);
+        made.close();
+        CHECK(std::filesystem::file_size(path) < 2 * MiB);
+    }
+    auto again = segment::open(path);
+    CHECK(again.find<mmstl::vector<int>>("numbers")->back() == 7);
+    again.construct<mmstl::vector<char>>("large", 40 * MiB, 'x');
+    auto& list = again.construct<mmstl::list<int>>("list", 100'000, 1);
+    CHECK(list.size() == 100'000);
+    CHECK(again.check().clean());
+    again.close();
+    CHECK(segment::open(path).find<mmstl::vector<char>>("large")->back() == 'x');
+}
+
 TEST_CASE("a small segment takes little of the disk") {
     const temporary_directory directory;
     const auto path = directory / "x";

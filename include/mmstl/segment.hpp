@@ -115,8 +115,8 @@ public:
     ~segment() = default;
 
     /// Waits until all of it is on the disk, and lets go. Who is the last of all processes to close
-    /// it marks the file as closed, so that it can be opened after the machine was restarted. The
-    /// segment is closed afterwards, in any case.
+    /// it cuts off what is free at its end, and marks the file as closed, so that it can be opened
+    /// after the machine was restarted. The segment is closed afterwards, in any case.
     ///
     /// Throws: `mapping_error`, as `flush()`, and with the errno of munmap(2) and close(2).
     void close() {

@@ -182,6 +182,9 @@ public:
         return {image_, members_, image_.locks().names, [](lock_line&) {}};
     }
 
+    /// Cuts off what is free at the end of the file. Nobody else may use the segment.
+    failure trim() noexcept;
+
     [[nodiscard]] heap_usage usage() const noexcept;
     [[nodiscard]] std::uint64_t left_on_disk() const noexcept {
         return posix::free_bytes(growing_.fd);
@@ -774,6 +777,36 @@ inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
         auto& record = image_.thread(i);
         if (record.process.load() == p + 1) record.process.store(0);
     }
+}
+
+inline failure shared_heap::trim() noexcept {
+    std::uint64_t end = image_.heap_offset();
+    for (std::uint32_t region = image_.n_regions(); region-- > 0;) {
+        const auto offset = image_.heap_offset() + std::uint64_t{region} * region_bytes;
+        const auto word = image_.directory(region).get();
+        if (kind_of(word) == region_kind::huge) {
+            end = offset + value_of(word);
+            break;
+        }
+        if (kind_of(word) != region_kind::divided) continue;
+        if (is_empty(region)) {
+            image_.directory(region).set(directory_word(region_kind::unused));
+            continue;
+        }
+        std::uint32_t last = slices_per_region;
+        while (!used(region).test(last - 1)) --last;
+        committed(region).set(last, slices_per_region - last, false);
+        end = offset + last * slice_bytes;
+        break;
+    }
+    auto& length = image_.header().live.size;
+    if (length.load() <= end) return {};
+    auto& total = image_.root().committed_bytes;
+    total.set(std::min(total.get(), end - image_.heap_offset()));
+    const auto page = posix::page_size();
+    end = (end + page - 1) / page * page;
+    length.store(std::min(length.load(), end)); // first: a file is never shorter than it says
+    return posix::truncate(growing_.fd, end);
 }
 
 // ---- what there is ----
