@@ -416,6 +416,16 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     throw segment_exhausted(n_bytes, available, why.code());
 }
 
+/// A heap that a thread has made whose others are gone already, for one block: nobody would give
+/// back later what it has.
+inline void dismiss(thread_heap& late) noexcept {
+    last_used = &no_thread_heap;
+    const std::lock_guard lock(heaps_of_this_process().mutex);
+    std::erase(late.of->threads, &late);
+    release(late);
+    (void)posix::unmap(reinterpret_cast<std::byte*>(&late), page_bytes);
+}
+
 [[gnu::noinline, gnu::cold]] inline void* allocate_slowly(std::byte* base, std::size_t n_bytes,
                                                           std::size_t alignment, std::size_t c) {
     failure why;
@@ -430,7 +440,9 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
         p = allocate_block(mine, c, why);
     else
         why = mine.of->shared.claim_run(n_bytes, alignment, p);
-    if (p == nullptr) throw_exhausted(mine.of, n_bytes, why);
+    open_heap* const of = mine.of;
+    if (thread_heaps::is_gone) dismiss(mine);
+    if (p == nullptr) throw_exhausted(of, n_bytes, why);
     return p;
 }
 
