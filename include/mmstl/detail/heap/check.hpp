@@ -225,15 +225,18 @@ private:
     void check_abandoned() {
         const std::uint64_t most = std::uint64_t{in_.n_regions()} * slices_per_region;
         for (std::size_t c = 0; c < n_classes; ++c) {
-            std::uint64_t n = 0;
-            for (auto link = in_.root().abandoned[c].get(); link != 0; ++n) {
+            const auto first = in_.root().abandoned[c].get();
+            auto link = first;
+            std::uint32_t previous = 0;
+            for (std::uint64_t n = 0; link != 0 && (n == 0 || link != first); ++n) {
                 if (n > most || !is_span(link - 1) || in_.span_at(link - 1).size_class.get() != c ||
-                    in_.span_at(link - 1).owner.load() != 0) {
+                    in_.span_at(link - 1).owner.load() != 0 ||
+                    (n != 0 && in_.span_at(link - 1).previous.get() != previous)) {
                     tell("class " + std::to_string(c) +
-                         ": the list of spans without an owner leads "
-                         "astray");
+                         ": the ring of spans without an owner leads astray");
                     break;
                 }
+                previous = link;
                 link = in_.span_at(link - 1).next.get();
             }
         }

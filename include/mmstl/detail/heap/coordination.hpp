@@ -210,11 +210,17 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             const auto generation = record.generation.fetch_add(1) + 1;
             record.id.set(posix::process_id());
             *place() = {p + 1, generation};
+            failure f;
             if (is_dead) {
                 settle_locks(in, p, replay);
-                if (auto f = clean_up(p); f.failed()) return f;
+                f = clean_up(p);
             }
-            return bury_the_dead(in, replay, clean_up);
+            if (!f.failed()) f = bury_the_dead(in, replay, clean_up);
+            if (f.failed()) { // for another to clean up
+                place()->process_and_one = 0;
+                close_descriptor();
+            }
+            return f;
         }
     return refuse(errc::too_many_processes, "segment", most_processes + 1, most_processes);
 }

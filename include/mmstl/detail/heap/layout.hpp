@@ -108,11 +108,12 @@ constexpr std::uint32_t place_of(thread_id id) noexcept { return id % most_threa
 // ---- the image ----
 
 struct root_page {
-    std::atomic<std::uint64_t> names;     ///< offset of the table of names; 0: none yet
-    cell<std::uint64_t> committed_bytes;  ///< of the heap: have blocks
+    std::atomic<std::uint64_t> names; ///< offset of the table of names; 0: none yet
+    cell<std::uint64_t>
+        committed_bytes; ///< of whole slices, and blocks of regions, that have blocks
     cell<std::uint32_t> first_with_space; ///< no region before it has a free slice
     std::uint32_t zero;
-    /// Spans whose owner has gone, in lists by class: index and one.
+    /// Spans whose owner has gone, in rings by class: index and one of the first.
     std::array<cell<std::uint32_t>, n_classes> abandoned;
 };
 
@@ -150,9 +151,7 @@ enum class span_state : std::uint8_t {
 /// Blocks are linked by where they begin in their span, in bytes and one; 0 ends a list.
 struct alignas(128) span {
     // The owner's line.
-    /// A thread; 0: nobody, and it is in a list of the root's. Of a run that is being given back,
-    /// the process that does it, and one.
-    std::atomic<thread_id> owner;
+    std::atomic<thread_id> owner; ///< 0: nobody, and it is in a ring of the root's
     cell<span_state> state;
     cell<std::uint8_t> size_class;
     cell<std::uint16_t> distance;
@@ -162,11 +161,13 @@ struct alignas(128) span {
     cell<std::uint32_t> used;  ///< never too few; too many after a kill
     /// When `used` gets there, the owner has something to do.
     cell<std::uint32_t> alarm;
-    cell<std::uint32_t> pending; ///< taken from `returned`, on its way to `local_free`
-    cell<std::uint32_t> next;    ///< in the owner's list, or the root's: index and one
+    /// Taken from `returned`, on its way to `local_free`. Of a run that is being given back: by the
+    /// process of that number, and one.
+    cell<std::uint32_t> pending;
+    cell<std::uint32_t> next; ///< in the owner's ring, or the root's: index and one
     cell<std::uint32_t> previous;
     cell<std::uint64_t> n_bytes; ///< of a run: as asked for
-    cell<std::uint32_t> ring;    ///< which of the owner's lists it is in
+    cell<std::uint32_t> ring;    ///< which of the owner's rings it is in, or the root's
     std::uint32_t zero;
     // The others' line.
     alignas(64) std::atomic<std::uint64_t> returned; ///< blocks that others freed: count, first

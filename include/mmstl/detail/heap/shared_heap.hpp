@@ -66,10 +66,10 @@ public:
             i += count;
         }
     }
-    [[nodiscard]] std::uint32_t count() const noexcept {
-        int n = 0;
-        for (const auto& word : words_) n += std::popcount(word.get());
-        return static_cast<std::uint32_t>(n);
+    [[nodiscard]] std::uint32_t count(std::uint32_t first, std::uint32_t n) const noexcept {
+        std::uint32_t all = 0;
+        for (std::uint32_t i = first; i < first + n; ++i) all += test(i) ? 1U : 0U;
+        return all;
     }
     /// The first of `n` clear bits in a row that begin at a multiple of `alignment`, from `from`
     /// on; `slices_per_region` if there are none.
@@ -125,6 +125,44 @@ private:
     failure why_;
 };
 
+// ---- rings of spans ----
+
+// By their next and previous; whoever has the ring knows any of them, as index and one, or 0.
+
+enum class ring_kind : std::uint32_t { none = 0, with_room = 1, full = 2, abandoned = 3 };
+
+/// As the last.
+inline void push(const image& in, std::uint32_t& ring, span& added, ring_kind which) noexcept {
+    const auto index = in.index_of(added) + 1;
+    added.ring.set(static_cast<std::uint32_t>(which));
+    if (ring == 0) {
+        added.next.set(index);
+        added.previous.set(index);
+        ring = index;
+        return;
+    }
+    span& first = in.span_at(ring - 1);
+    span& last = in.span_at(first.previous.get() - 1);
+    added.next.set(ring);
+    added.previous.set(first.previous.get());
+    last.next.set(index);
+    first.previous.set(index);
+}
+
+inline void remove(const image& in, std::uint32_t& ring, span& from) noexcept {
+    const auto index = in.index_of(from) + 1;
+    if (from.next.get() == index) {
+        ring = 0;
+    } else {
+        in.span_at(from.next.get() - 1).previous.set(from.previous.get());
+        in.span_at(from.previous.get() - 1).next.set(from.next.get());
+        if (ring == index) ring = from.next.get();
+    }
+    from.next.set(0);
+    from.previous.set(0);
+    from.ring.set(static_cast<std::uint32_t>(ring_kind::none));
+}
+
 class shared_heap {
     /// Takes back, or finishes, what a dead holder of the heap's lock was in the middle of: in both
     /// cases what it had the slices for is free in the end.
@@ -148,11 +186,14 @@ public:
     failure commit_blocks(span& of, std::uint32_t n_bytes) noexcept;
     /// A span without a block in use. Of its owner.
     void give_back(span& empty) noexcept;
-    /// Spans that their owner has no more use for: whoever needs one of that class takes it.
+    /// Of a span that its owner has no more use for: whoever needs one of that class takes it, or
+    /// nobody if it is empty.
     void abandon(span& of) noexcept {
         const auto held = lock();
-        push_abandoned(of);
+        abandon_or_free(of);
     }
+    void reclaim(span& of) noexcept;
+    void reclaim_all() noexcept;
 
     // ---- large blocks ----
 
@@ -222,12 +263,14 @@ private:
     void finish_for_the_dead(lock_line& line) noexcept {
         if (&line != &image_.locks().heap) return;
         const auto& was = line.intent;
-        if (static_cast<intent_kind>(was.kind.get()) == intent_kind::none) return;
-        if (was.is_huge.get() != 0)
-            free_regions(was.first.get(), was.n_slices.get());
-        else
-            free_slices(at_index(was.first.get(), was.n_slices.get()));
+        if (static_cast<intent_kind>(was.kind.get()) != intent_kind::none) {
+            if (was.is_huge.get() != 0)
+                free_regions(was.first.get(), was.n_slices.get());
+            else
+                free_slices(at_index(was.first.get(), was.n_slices.get()));
+        }
         forget_intent();
+        relink_abandoned();
     }
     static slices at_index(std::uint32_t index, std::uint32_t n) noexcept {
         return {index / static_cast<std::uint32_t>(slices_per_region),
@@ -253,19 +296,49 @@ private:
     }
 
     failure find_slices(std::uint32_t n, std::uint32_t alignment, slices& found) noexcept;
+    failure find_committed(std::uint32_t n, std::uint32_t alignment, slices& found) noexcept;
     failure divide(std::uint32_t region) noexcept;
     failure describe(std::uint32_t region, std::uint32_t n_slices) noexcept;
     failure commit(std::uint64_t offset, std::uint64_t n_bytes) noexcept;
     failure commit_span(const slices& of, std::uint32_t first_block_bytes,
                         std::uint32_t& limit) noexcept;
+    void set_committed(const slices& of, bool to) noexcept;
     void free_slices(const slices& of) noexcept;
+    void free_with_intent(const slices& of) noexcept {
+        intend(intent_kind::give_back, of.index(), of.n, false);
+        free_slices(of);
+        forget_intent();
+    }
+    [[nodiscard]] slices run_of(const span& first, std::size_t n_bytes) const noexcept {
+        const auto n = (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes;
+        return at_index(image_.index_of(first), static_cast<std::uint32_t>(n));
+    }
+    [[nodiscard]] slices slices_of(const span& of) const noexcept {
+        return at_index(image_.index_of(of), classes[of.size_class.get()].n_slices);
+    }
     void free_regions(std::uint32_t first, std::uint32_t n) noexcept;
     failure claim_regions(std::size_t n_bytes, void*& found) noexcept;
-    span* adopt(std::size_t c, thread_id owner) noexcept;
+    span* adopt(std::size_t c, thread_id owner, bool thoroughly) noexcept;
     void push_abandoned(span& of) noexcept;
+    void remove_abandoned(span& of) noexcept;
+    void abandon_or_free(span& of) noexcept {
+        push_abandoned(of);
+        reclaim_with_lock(of);
+    }
+    void reclaim_with_lock(span& of) noexcept;
+    void relink_abandoned() noexcept;
     void release_threads_of(std::uint32_t p) noexcept;
     void settle(span& of) noexcept;
-    std::uint64_t reclaim_abandoned() noexcept;
+
+    /// All that are in use: `look(slice)`.
+    template <class Look> void for_each_slice(Look look) const noexcept {
+        for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
+            if (!is_divided(region)) continue;
+            for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
+                 i = used(region).next(i + 1, true))
+                look(image_.span_at(slices{region, i, 1}.index()));
+        }
+    }
 
     [[nodiscard]] std::uint64_t offset_of(const slices& of) const noexcept {
         return image_.heap_offset() + std::uint64_t{of.index()} * slice_bytes;
@@ -279,7 +352,8 @@ private:
 /// Takes all that others have freed to the end of `local_free`, which is empty. False if there was
 /// nothing. Of the owner.
 ///
-/// A kill leaves `pending` as the sign that, and how far, this had come: see `settle`.
+/// A kill leaves `pending` as the sign that, and how far, this had come: see `settle`. It is the
+/// last to be taken back, so that where it is 0 everything fits, `used` too.
 inline bool drain(span& of) noexcept {
     std::uint64_t was = of.returned.load(std::memory_order_relaxed);
     if (was == 0) return false;
@@ -291,8 +365,9 @@ inline bool drain(span& of) noexcept {
     keep_order();
     of.local_free.set(first_of(was));
     keep_order();
-    of.pending.set(0);
     of.used.set(of.used.get() - count_of(was));
+    keep_order();
+    of.pending.set(0);
     return true;
 }
 
@@ -319,12 +394,13 @@ inline void shared_heap::settle(span& of) noexcept {
             returned == pending || length_of(returned, pending).second == pending;
         if (!is_merged && !is_still_there && of.local_free.get() == 0) of.local_free.set(pending);
         keep_order();
-        of.pending.set(0);
     }
     // What others have returned counts as used until it is taken over.
     const auto n_free = length_of(of.local_free.get(), 0).first;
     const auto n_bumped = of.bump.get() / facts.block_bytes;
     of.used.set(n_bumped > n_free ? n_bumped - n_free : 0);
+    keep_order();
+    of.pending.set(0);
 }
 
 // ---- slices ----
@@ -347,10 +423,7 @@ inline failure shared_heap::extend(std::uint64_t file_bytes) noexcept {
             if (!f.failed()) file_bytes = std::max(file_bytes, wanted);
         }
     }
-    // Others, who commit blocks of their spans, do not have the lock.
-    std::uint64_t old = length.load();
-    while (old < file_bytes && !length.compare_exchange_weak(old, file_bytes)) {
-    }
+    length.store(file_bytes);
     return {};
 }
 
@@ -414,12 +487,40 @@ inline failure shared_heap::find_slices(std::uint32_t n, std::uint32_t alignment
     return posix::failed(call, ENOMEM); // of addresses: the capacity is reached
 }
 
+/// The same among the slices that have their blocks: for a disk that is full.
+inline failure shared_heap::find_committed(std::uint32_t n, std::uint32_t alignment,
+                                           slices& found) noexcept {
+    for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
+        if (!is_divided(region)) continue;
+        const auto& maps = image_.maps(region);
+        slice_map::words not_to_have;
+        for (std::size_t i = 0; i < not_to_have.size(); ++i)
+            not_to_have[i].set(maps.used[i].get() | ~maps.committed[i].get());
+        const auto at = slice_map(not_to_have).find_clear(n, alignment, 1);
+        if (at == slices_per_region || describe(region, at + n).failed()) continue;
+        found = {region, at, n};
+        return {};
+    }
+    return posix::failed(call, ENOSPC);
+}
+
+/// Whole slices alone are counted: what is known of one that has some of its blocks goes with the
+/// span or run that has it.
+inline void shared_heap::set_committed(const slices& of, bool to) noexcept {
+    auto map = committed(of.region);
+    auto& total = image_.root().committed_bytes;
+    const std::uint64_t before = map.count(of.first, of.n) * std::uint64_t{slice_bytes};
+    const std::uint64_t after = to ? of.n * std::uint64_t{slice_bytes} : 0;
+    map.set(of.first, of.n, to);
+    total.set(total.get() + after - std::min(total.get() + after, before));
+}
+
 /// `limit` says how many of the span's bytes may be handed out then.
 inline failure shared_heap::commit_span(const slices& of, std::uint32_t first_block_bytes,
                                         std::uint32_t& limit) noexcept {
     const auto whole = static_cast<std::uint32_t>(of.n * slice_bytes);
-    auto map = committed(of.region);
-    auto& total = image_.root().committed_bytes;
+    const auto map = committed(of.region);
+    const auto& total = image_.root().committed_bytes;
     if (map.all(of.first, of.n)) {
         limit = whole;
         return {};
@@ -427,16 +528,13 @@ inline failure shared_heap::commit_span(const slices& of, std::uint32_t first_bl
     if (growing_.sparse) {
         limit = whole;
         if (auto f = commit(offset_of(of), whole); f.failed()) return f;
-        map.set(of.first, of.n, true);
-        total.set(total.get() + whole);
+        set_committed(of, true);
         return {};
     }
     if (total.get() < small_heap_bytes) {
         limit = static_cast<std::uint32_t>((first_block_bytes + page_bytes - 1) / page_bytes *
                                            page_bytes);
-        if (auto f = commit(offset_of(of), limit); f.failed()) return f;
-        total.set(total.get() + limit);
-        return {};
+        return commit(offset_of(of), limit);
     }
     // Ahead, as far as the slices behind are free, so that there are few calls for many spans.
     const std::uint64_t step = std::clamp<std::uint64_t>(
@@ -450,13 +548,11 @@ inline failure shared_heap::commit_span(const slices& of, std::uint32_t first_bl
         ahead.n = of.n;
         if (auto f = commit(offset_of(ahead), ahead.n * slice_bytes); f.failed()) return f;
     }
-    map.set(ahead.first, ahead.n, true);
-    total.set(total.get() + ahead.n * slice_bytes);
+    set_committed(ahead, true);
     return {};
 }
 
 inline failure shared_heap::commit_blocks(span& of, std::uint32_t n_bytes) noexcept {
-    // The file only gets longer by it; so it needs no lock.
     const std::uint64_t start = image_.offset_of(start_of(&of));
     const auto facts = classes[of.size_class.get()];
     const auto old = of.limit.get();
@@ -464,15 +560,11 @@ inline failure shared_heap::commit_blocks(span& of, std::uint32_t n_bytes) noexc
     auto wanted = std::min(std::max(old * 2, n_bytes), whole);
     wanted = std::min(
         static_cast<std::uint32_t>((wanted + page_bytes - 1) / page_bytes * page_bytes), whole);
-    if (auto f = commit(start + old, wanted - old); f.failed()) return f;
+    // The file gets longer: where it cannot be told to by fallocate(2), by one at a time.
     const auto held = lock();
+    if (auto f = commit(start + old, wanted - old); f.failed()) return f;
     of.limit.set(wanted);
-    auto& total = image_.root().committed_bytes;
-    total.set(total.get() + (wanted - old));
-    if (wanted == whole) {
-        const auto at = at_index(image_.index_of(of), facts.n_slices);
-        committed(at.region).set(at.first, at.n, true);
-    }
+    if (wanted == whole) set_committed(slices_of(of), true);
     return {};
 }
 
@@ -496,31 +588,42 @@ inline void shared_heap::push_abandoned(span& of) noexcept {
     auto& head = image_.root().abandoned[of.size_class.get()];
     of.owner.store(0, std::memory_order_relaxed);
     of.alarm.set(no_alarm);
-    of.next.set(head.get());
-    keep_order();
-    head.set(image_.index_of(of) + 1);
+    auto ring = head.get();
+    push(image_, ring, of, ring_kind::abandoned);
+    head.set(ring);
 }
 
-inline span* shared_heap::adopt(std::size_t c, thread_id owner) noexcept {
-    auto& head = image_.root().abandoned[c];
-    span* last = nullptr;
-    for (int i = 0; i < most_adopted && head.get() != 0; ++i) {
-        span& of = image_.span_at(head.get() - 1);
-        head.set(of.next.get());
-        of.next.set(0);
+inline void shared_heap::remove_abandoned(span& of) noexcept {
+    auto& head = image_.root().abandoned[of.size_class.get()];
+    auto ring = head.get();
+    remove(image_, ring, of);
+    head.set(ring);
+}
+
+/// Whoever is killed with the lock held leaves the rings of spans without an owner as they are just
+/// then, and a span, perhaps, in none.
+inline void shared_heap::relink_abandoned() noexcept {
+    for (auto& head : image_.root().abandoned) head.set(0);
+    for_each_slice([&](span& of) {
+        if (of.state.get() != span_state::blocks || of.owner.load() != 0) return;
+        push_abandoned(of);
+    });
+}
+
+/// A span that has room, of the first few without an owner; those that have none are then the last.
+inline span* shared_heap::adopt(std::size_t c, thread_id owner, bool thoroughly) noexcept {
+    const auto& head = image_.root().abandoned[c];
+    const auto last = head.get() == 0 ? 0 : image_.span_at(head.get() - 1).previous.get();
+    for (int i = 0; head.get() != 0 && (thoroughly || i < most_adopted); ++i) {
+        const auto index = head.get();
+        span& of = image_.span_at(index - 1);
+        remove_abandoned(of);
         of.owner.store(owner, std::memory_order_relaxed);
         if (of.local_free.get() == 0) drain(of);
         if (of.local_free.get() != 0 || of.bump.get() + classes[c].block_bytes <= of.limit.get())
             return &of;
-        // Full: back to where it was, behind the others that were.
-        of.owner.store(0, std::memory_order_relaxed);
-        of.next.set(last == nullptr ? 0 : image_.index_of(*last) + 1);
-        last = &of;
-    }
-    while (last != nullptr) {
-        span& full = *last;
-        last = full.next.get() == 0 ? nullptr : &image_.span_at(full.next.get() - 1);
-        push_abandoned(full);
+        push_abandoned(of);
+        if (index == last) break; // once round
     }
     return nullptr;
 }
@@ -528,14 +631,18 @@ inline span* shared_heap::adopt(std::size_t c, thread_id owner) noexcept {
 inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& found) noexcept {
     const auto& facts = classes[c];
     const auto held = lock();
-    found = adopt(c, owner);
+    found = adopt(c, owner, false);
     if (found != nullptr) return {};
     slices at;
-    auto f = find_slices(facts.n_slices, 1, at);
-    if (f.failed() && reclaim_abandoned() != 0) f = find_slices(facts.n_slices, 1, at);
-    if (f.failed()) return f;
     std::uint32_t limit = 0;
-    if (f = commit_span(at, facts.block_bytes, limit); f.failed()) return f;
+    auto f = find_slices(facts.n_slices, 1, at);
+    if (!f.failed()) f = commit_span(at, facts.block_bytes, limit);
+    if (f.failed()) {
+        found = adopt(c, owner, true);
+        if (found != nullptr) return {};
+        if (find_committed(facts.n_slices, 1, at).failed()) return f;
+        limit = static_cast<std::uint32_t>(facts.n_slices * slice_bytes);
+    }
     intend(intent_kind::claim, at.index(), at.n, false);
     used(at.region).set(at.first, at.n, true);
     span& made = image_.span_at(at.index());
@@ -562,34 +669,28 @@ inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& fo
 
 inline void shared_heap::give_back(span& empty) noexcept {
     const auto held = lock();
-    const auto at = at_index(image_.index_of(empty), classes[empty.size_class.get()].n_slices);
-    intend(intent_kind::give_back, at.index(), at.n, false);
-    free_slices(at);
-    forget_intent();
+    free_with_intent(slices_of(empty));
 }
 
-/// Gives back abandoned spans that nobody has a block of any more; returns how many.
-inline std::uint64_t shared_heap::reclaim_abandoned() noexcept {
-    std::uint64_t n = 0;
-    for (auto& head : image_.root().abandoned) {
-        cell<std::uint32_t>* link = &head;
-        while (link->get() != 0) {
-            span& of = image_.span_at(link->get() - 1);
-            if (of.local_free.get() == 0) drain(of);
-            const auto in_use = of.used.get() - count_of(of.returned.load());
-            if (in_use != 0) {
-                link = &of.next;
-                continue;
-            }
-            link->set(of.next.get());
-            const auto at = at_index(image_.index_of(of), classes[of.size_class.get()].n_slices);
-            intend(intent_kind::give_back, at.index(), at.n, false);
-            free_slices(at);
-            forget_intent();
-            ++n;
-        }
-    }
-    return n;
+/// Gives back a span without an owner, if all its blocks have been returned. For whoever has
+/// returned one, when the span may be anything by now.
+inline void shared_heap::reclaim(span& of) noexcept {
+    const auto held = lock();
+    if (of.state.get() == span_state::blocks && of.owner.load() == 0) reclaim_with_lock(of);
+}
+
+/// Those that nobody has given back, because their owner was about to go just then.
+inline void shared_heap::reclaim_all() noexcept {
+    const auto held = lock();
+    for_each_slice([&](span& of) {
+        if (of.state.get() == span_state::blocks && of.owner.load() == 0) reclaim_with_lock(of);
+    });
+}
+
+inline void shared_heap::reclaim_with_lock(span& of) noexcept {
+    if (of.used.get() != count_of(of.returned.load(std::memory_order_acquire))) return;
+    remove_abandoned(of);
+    free_with_intent(slices_of(of));
 }
 
 // ---- runs ----
@@ -599,9 +700,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
     const auto held = lock();
     if (n_bytes > run_limit || alignment > run_limit) {
         if (alignment > region_bytes) return posix::failed(call, EINVAL);
-        auto f = claim_regions(n_bytes, found);
-        if (f.failed() && reclaim_abandoned() != 0) f = claim_regions(n_bytes, found);
-        return f;
+        return claim_regions(n_bytes, found);
     }
     const auto n = static_cast<std::uint32_t>(
         (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
@@ -609,15 +708,13 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
         static_cast<std::uint32_t>(std::max<std::size_t>(alignment / slice_bytes, 1));
     slices at;
     auto f = find_slices(n, aligned, at);
-    if (f.failed() && reclaim_abandoned() != 0) f = find_slices(n, aligned, at);
-    if (f.failed()) return f;
-    auto map = committed(at.region);
-    if (!map.all(at.first, at.n)) {
-        if (f = commit(offset_of(at), std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
-        auto& total = image_.root().committed_bytes;
-        total.set(total.get() + n_bytes);
-        map.set(at.first, static_cast<std::uint32_t>(n_bytes / slice_bytes), true);
+    if (!f.failed() && !committed(at.region).all(at.first, at.n)) {
+        f = commit(offset_of(at), std::max<std::size_t>(n_bytes, 1));
+        slices whole = at;
+        whole.n = static_cast<std::uint32_t>(n_bytes / slice_bytes);
+        if (!f.failed()) set_committed(whole, true);
     }
+    if (f.failed() && find_committed(n, aligned, at).failed()) return f;
     intend(intent_kind::claim, at.index(), at.n, false);
     used(at.region).set(at.first, at.n, true);
     span& made = image_.span_at(at.index());
@@ -646,6 +743,8 @@ inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noe
     }
     const std::uint64_t offset = image_.heap_offset() + std::uint64_t{first} * region_bytes;
     if (auto f = commit(offset, std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
+    for (std::uint32_t i = first; i < first + n; ++i)
+        if (is_divided(i)) set_committed({i, 0, slices_per_region}, false);
     auto& total = image_.root().committed_bytes;
     total.set(total.get() + n_bytes);
     intend(intent_kind::claim, first, n, true);
@@ -667,16 +766,16 @@ inline void shared_heap::free_regions(std::uint32_t first, std::uint32_t n) noex
 inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcept {
     const std::uint64_t offset = image_.offset_of(block);
     const auto region = static_cast<std::uint32_t>((offset - image_.heap_offset()) / region_bytes);
-    auto& total = image_.root().committed_bytes;
     const bool is_huge = kind_of(image_.directory(region).get()) != region_kind::divided;
     // What nobody else can touch any more, until its slices are free, is emptied without the lock.
     bool punched = false;
+    if (!is_huge) {
+        span& run = *slice_of(block);
+        run.pending.set(members_.process() + 1);
+        keep_order();
+        run.state.set(span_state::purging);
+    }
     if (n_bytes >= punch_bytes) {
-        if (!is_huge) { // should this process be killed now, it is known whose it was
-            slice_of(block)->owner.store(members_.process() + 1, std::memory_order_relaxed);
-            keep_order();
-            slice_of(block)->state.set(span_state::purging);
-        }
         const std::uint64_t page = posix::page_size();
         punched = !posix::punch(growing_.fd, offset, (n_bytes + page - 1) / page * page).failed();
     }
@@ -686,19 +785,14 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
             (std::max<std::size_t>(n_bytes, 1) + region_bytes - 1) / region_bytes);
         intend(intent_kind::give_back, region, n, true);
         free_regions(region, n);
+        auto& total = image_.root().committed_bytes;
         total.set(total.get() - std::min<std::uint64_t>(total.get(), n_bytes));
+        forget_intent();
     } else {
-        const auto n = static_cast<std::uint32_t>(
-            (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
-        const auto at = at_index(image_.index_of(*slice_of(block)), n);
-        intend(intent_kind::give_back, at.index(), at.n, false);
-        if (punched) {
-            committed(at.region).set(at.first, at.n, false);
-            total.set(total.get() - std::min<std::uint64_t>(total.get(), n_bytes));
-        }
-        free_slices(at);
+        const auto at = run_of(*slice_of(block), n_bytes);
+        if (punched) set_committed(at, false);
+        free_with_intent(at);
     }
-    forget_intent();
 }
 
 // ---- processes and threads ----
@@ -755,24 +849,16 @@ inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
         return record.process.load() == p + 1 &&
                make_thread_id(place_of(owner), record.generation.get()) == owner;
     };
-    for (auto& head : image_.root().abandoned) head.set(0);
-    for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
-        if (!is_divided(region)) continue;
-        for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
-             i = used(region).next(i + 1, true)) {
-            span& of = image_.span_at(slices{region, i, 1}.index());
-            const auto owner = of.owner.load();
-            const auto state = of.state.get();
-            if (state == span_state::blocks && (owner == 0 || is_dead(owner))) {
-                if (owner != 0) settle(of);
-                push_abandoned(of);
-            } else if (state == span_state::purging && owner == p + 1) {
-                const auto n =
-                    static_cast<std::uint32_t>((of.n_bytes.get() + slice_bytes - 1) / slice_bytes);
-                if (n <= slices_per_region - i) free_slices({region, i, n});
-            }
+    for_each_slice([&](span& of) {
+        if (of.state.get() == span_state::blocks && is_dead(of.owner.load())) {
+            settle(of);
+            abandon_or_free(of);
+        } else if (of.state.get() == span_state::purging && of.pending.get() == p + 1) {
+            const auto at = run_of(of, static_cast<std::size_t>(of.n_bytes.get()));
+            set_committed(at, false); // of which it may have given blocks back
+            free_with_intent(at);
         }
-    }
+    });
     for (std::uint32_t i = 0; i < most_threads; ++i) {
         auto& record = image_.thread(i);
         if (record.process.load() == p + 1) record.process.store(0);
@@ -789,20 +875,17 @@ inline failure shared_heap::trim() noexcept {
             break;
         }
         if (kind_of(word) != region_kind::divided) continue;
-        if (is_empty(region)) {
-            image_.directory(region).set(directory_word(region_kind::unused));
-            continue;
-        }
-        std::uint32_t last = slices_per_region;
-        while (!used(region).test(last - 1)) --last;
-        committed(region).set(last, slices_per_region - last, false);
-        end = offset + last * slice_bytes;
-        break;
+        std::uint32_t n_left = slices_per_region;
+        while (n_left > 1 && !used(region).test(n_left - 1)) --n_left;
+        set_committed({region, n_left, static_cast<std::uint32_t>(slices_per_region) - n_left},
+                      false);
+        end = offset + n_left * slice_bytes;
+        if (n_left > 1) break;
+        image_.directory(region).set(directory_word(region_kind::unused));
+        end = image_.heap_offset();
     }
     auto& length = image_.header().live.size;
     if (length.load() <= end) return {};
-    auto& total = image_.root().committed_bytes;
-    total.set(std::min(total.get(), end - image_.heap_offset()));
     const auto page = posix::page_size();
     end = (end + page - 1) / page * page;
     length.store(std::min(length.load(), end)); // first: a file is never shorter than it says

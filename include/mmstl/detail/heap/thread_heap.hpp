@@ -41,7 +41,7 @@ struct thread_heap {
     thread_id id;
     open_heap* of;
     std::array<entry, n_classes> entries;
-    // Rings of spans by their next and previous: index and one of any of them, or 0.
+    // Rings of spans.
     std::array<std::uint32_t, n_classes> with_room;
     std::array<std::uint32_t, n_classes> full;
 };
@@ -93,41 +93,6 @@ inline open_heaps& heaps_of_this_process() {
     return all;
 }
 
-// ---- rings of spans ----
-
-enum class ring_kind : std::uint32_t { none = 0, with_room = 1, full = 2 };
-
-inline void push(const image& in, std::uint32_t& ring, span& added, ring_kind which) noexcept {
-    const auto index = in.index_of(added) + 1;
-    added.ring.set(static_cast<std::uint32_t>(which));
-    if (ring == 0) {
-        added.next.set(index);
-        added.previous.set(index);
-        ring = index;
-        return;
-    }
-    span& first = in.span_at(ring - 1);
-    span& last = in.span_at(first.previous.get() - 1);
-    added.next.set(ring);
-    added.previous.set(first.previous.get());
-    last.next.set(index);
-    first.previous.set(index);
-}
-
-inline void remove(const image& in, std::uint32_t& ring, span& from) noexcept {
-    const auto index = in.index_of(from) + 1;
-    if (from.next.get() == index) {
-        ring = 0;
-    } else {
-        in.span_at(from.next.get() - 1).previous.set(from.previous.get());
-        in.span_at(from.previous.get() - 1).next.set(from.next.get());
-        if (ring == index) ring = from.next.get();
-    }
-    from.next.set(0);
-    from.previous.set(0);
-    from.ring.set(static_cast<std::uint32_t>(ring_kind::none));
-}
-
 // ---- the fast paths ----
 
 /// A block of a span that is the caller's; null if there is none.
@@ -153,14 +118,20 @@ void* allocate_slowly(std::byte* base, std::size_t n_bytes, std::size_t alignmen
 bool switch_to(std::byte* base) noexcept;
 void deallocate_run(std::byte* base, void* p, std::size_t n_bytes) noexcept;
 void attend(thread_heap& mine, span& of) noexcept;
+void reclaim(std::byte* base, span& of) noexcept;
 
-/// By another than the owner: for the owner to collect.
-inline void give_to_owner(span& of, void* p, std::uint32_t link) noexcept {
+/// By another than the owner: for the owner to collect. Where there is none, whoever returns the
+/// last block gives the span back.
+inline void give_to_owner(std::byte* base, span& of, void* p, std::uint32_t link) noexcept {
+    const bool is_abandoned = of.owner.load(std::memory_order_relaxed) == 0;
+    const auto used = of.used.get();
     auto was = of.returned.load(std::memory_order_relaxed);
     do set_link(p, first_of(was));
     while (!of.returned.compare_exchange_weak(was, returned_word(count_of(was) + 1, link),
                                               std::memory_order_release,
                                               std::memory_order_relaxed));
+    if (is_abandoned && count_of(was) + 1 == used) [[unlikely]]
+        reclaim(base, of);
 }
 
 /// A block of the segment whose heap begins at `base`.
@@ -189,9 +160,10 @@ void deallocate(std::byte* base, void* p, std::size_t n_bytes) noexcept {
                              : static_cast<std::size_t>(static_cast<std::byte*>(p) - start_of(&of));
     const auto link = static_cast<std::uint32_t>(in_span) + 1;
     if (last_used->base.load(std::memory_order_relaxed) != base && !switch_to(base)) [[unlikely]]
-        return give_to_owner(of, p, link);
+        return give_to_owner(base, of, p, link);
     thread_heap& mine = *last_used;
-    if (of.owner.load(std::memory_order_relaxed) != mine.id) return give_to_owner(of, p, link);
+    if (of.owner.load(std::memory_order_relaxed) != mine.id)
+        return give_to_owner(base, of, p, link);
     set_link(p, of.local_free.get());
     keep_order();
     of.local_free.set(link);
@@ -283,16 +255,44 @@ inline void* allocate_block(thread_heap& mine, std::size_t c, failure& why) noex
     }
 }
 
+/// Gives the spans back, of whatever class, in which nothing is in use: others may have freed what
+/// was in them, of which the owner hears nothing.
+inline void give_back_empty(thread_heap& mine) noexcept {
+    auto& shared = mine.of->shared;
+    const image& in = shared.in();
+    const auto is_empty = [](const span& of) {
+        return of.used.get() == count_of(of.returned.load(std::memory_order_acquire));
+    };
+    for (std::size_t c = 0; c < n_classes; ++c) {
+        auto& entry = mine.entries[c];
+        if (entry.current != &no_span && is_empty(*entry.current)) {
+            shared.give_back(*entry.current);
+            entry = {&no_span, nullptr};
+        }
+        for (auto* const ring : {&mine.with_room[c], &mine.full[c]}) {
+            std::uint32_t first_kept = 0;
+            for (auto at = *ring; *ring != 0 && at != first_kept;) {
+                span& of = in.span_at(at - 1);
+                const auto next = of.next.get();
+                if (is_empty(of)) {
+                    remove(in, *ring, of);
+                    shared.give_back(of);
+                } else if (first_kept == 0) {
+                    first_kept = at;
+                }
+                at = next;
+            }
+        }
+    }
+}
+
 /// Gives everything back that a thread has of a segment, for others to use.
 inline void release(thread_heap& mine) noexcept {
     auto& shared = mine.of->shared;
     const image& in = shared.in();
     const auto let_go = [&](span& of) {
         if (of.local_free.get() == 0) drain(of);
-        if (of.used.get() == count_of(of.returned.load(std::memory_order_acquire)))
-            shared.give_back(of);
-        else
-            shared.abandon(of);
+        shared.abandon(of);
     };
     for (std::size_t c = 0; c < n_classes; ++c) {
         auto& entry = mine.entries[c];
@@ -416,6 +416,16 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     throw segment_exhausted(n_bytes, available, why.code());
 }
 
+/// A heap that a thread has made whose others are gone already, for one block: nobody would give
+/// back later what it has.
+inline void dismiss(thread_heap& late) noexcept {
+    last_used = &no_thread_heap;
+    const std::lock_guard lock(heaps_of_this_process().mutex);
+    std::erase(late.of->threads, &late);
+    release(late);
+    (void)posix::unmap(reinterpret_cast<std::byte*>(&late), page_bytes);
+}
+
 [[gnu::noinline, gnu::cold]] inline void* allocate_slowly(std::byte* base, std::size_t n_bytes,
                                                           std::size_t alignment, std::size_t c) {
     failure why;
@@ -425,29 +435,49 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
         last_used = mine;
     }
     thread_heap& mine = *last_used;
+    open_heap* const of = mine.of;
     void* p = nullptr;
-    if (c < n_classes)
-        p = allocate_block(mine, c, why);
-    else
-        why = mine.of->shared.claim_run(n_bytes, alignment, p);
-    if (p == nullptr) throw_exhausted(mine.of, n_bytes, why);
+    const auto try_it = [&] {
+        if (c < n_classes)
+            p = allocate_block(mine, c, why);
+        else
+            why = of->shared.claim_run(n_bytes, alignment, p);
+        return p != nullptr;
+    };
+    if (!try_it()) { // until all that is free has been found
+        {
+            const std::lock_guard lock(heaps_of_this_process().mutex);
+            (void)of->shared.bury_the_dead();
+        }
+        give_back_empty(mine);
+        of->shared.reclaim_all();
+        try_it();
+    }
+    if (thread_heaps::is_gone) dismiss(mine);
+    if (p == nullptr) throw_exhausted(of, n_bytes, why);
     return p;
 }
 
-/// Where the process cannot become a member (of a child that has no descriptors left), the block
-/// stays allocated.
+/// What is open at `base`, for a process that is a member, which it is made; null if it cannot be (a
+/// child that has no descriptors left).
+inline open_heap* opened_at(std::byte* base) noexcept {
+    if (last_used->base.load(std::memory_order_relaxed) == base || switch_to(base))
+        return last_used->of;
+    auto& process = heaps_of_this_process();
+    const std::lock_guard lock(process.mutex);
+    open_heap* const of = process.find(base);
+    MMSTL_ASSERT(of != nullptr && "the segment of this allocator is not open");
+    return of == nullptr || ensure_member(*of).failed() ? nullptr : of;
+}
+
+/// Where the process cannot become a member, the block stays allocated.
 inline void deallocate_run(std::byte* base, void* p, std::size_t n_bytes) noexcept {
-    open_heap* of = nullptr;
-    if (last_used->base.load(std::memory_order_relaxed) == base || switch_to(base)) {
-        of = last_used->of;
-    } else {
-        auto& process = heaps_of_this_process();
-        const std::lock_guard lock(process.mutex);
-        of = process.find(base);
-        MMSTL_ASSERT(of != nullptr && "the segment of this allocator is not open");
-        if (of == nullptr || ensure_member(*of).failed()) return;
-    }
-    of->shared.give_back_run(p, n_bytes);
+    if (open_heap* const of = opened_at(base)) of->shared.give_back_run(p, n_bytes);
+}
+
+/// Where the process cannot become a member, the span is given back later.
+[[gnu::noinline, gnu::cold]] inline void reclaim(std::byte* base, span& of) noexcept {
+    if (open_heap* const in = opened_at(base)) in->shared.reclaim(of);
 }
 
 } // namespace mmstl::inline v1::detail::heap
