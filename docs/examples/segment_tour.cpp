@@ -94,7 +94,7 @@ void open_in_every_way() {
     auto scratch = mmstl::segment::create(mmstl::temporary_file("."));
 
     std::error_code ec;
-    auto absent = mmstl::segment::open("absent.mms", {}, ec);
+    auto absent = mmstl::segment::open("absent.mms", ec);
     if (ec == std::errc::no_such_file_or_directory) std::printf("no such file\n");
 
     std::printf("%d %d %d\n", fresh.created(), again.created(), either.created());
@@ -231,7 +231,7 @@ void cut_power(const char* path) {
 
 void open_after_power_cut(const char* path) {
     std::error_code ec;
-    auto seg = mmstl::segment::open(path, {}, ec);
+    auto seg = mmstl::segment::open(path, ec);
     if (ec == mmstl::errc::unclean) { // a copy of the file, first, if it is worth anything
         seg = mmstl::segment::open(path, {.unclean = mmstl::unclean_segment::check});
         // The heap is sound. Whether the containers are, nobody knows: look at what is in them, or

@@ -59,7 +59,8 @@ namespace mmstl::inline v1 {
 /// Validity:   the addresses of what is in it are valid until the last handle on it in this process
 ///             is gone, and valid again in whatever process opens it next.
 /// Threads:    any thread of any process may allocate, free, and look for names at the same time.
-///             The objects are the callers' to guard, as anywhere. One handle is to one thread.
+///             The objects are the callers' to guard, as anywhere. A handle is for one thread while it
+///             is opened into, moved, flushed or closed.
 /// Process:    a fork()ed child goes on with its parent's segments, and may allocate.
 /// Truncation: who shortens the file takes pages away: SIGBUS.
 /// Source:     docs/segment.md; the file is in docs/segment-format.md.
