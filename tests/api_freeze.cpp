@@ -224,6 +224,127 @@ void choose_how_a_vector_grows() {
     MUST(std::filesystem::file_size("numbers.i32") == 12);
 }
 
+void keep_a_segment() {
+    auto seg = mmstl::segment::open_or_create("index.mms");
+    auto& hits = seg.find_or_construct<mmstl::unordered_map<mmstl::string, std::uint64_t>>("hits");
+    ++hits["mmap"]; // the string's bytes end up in the segment too
+    if (auto it = hits.find(std::string_view("mmap")); it != hits.end()) // no temporary string
+        MUST(it->second == 1 && seg.contains(&it->first));
+    std::vector<int, mmstl::shared_allocator<int>> v(
+        seg.allocator<int>()); // any std container, plain std spelling
+    v.push_back(1);
+    MUST(seg.contains(v.data()));
+    auto* m = seg.find<mmstl::map<int, int>>("absent"); // nullptr
+    MUST(m == nullptr);
+    seg.construct<mmstl::map<int, int>>("m")[1] = 2;
+    seg.destroy<mmstl::map<int, int>>("m");
+    MUST((seg.find<mmstl::map<int, int>>("m") == nullptr));
+}
+
+void share_a_segment() {
+    auto shm = mmstl::segment::create(mmstl::anonymous()); // shared with children after fork()
+    auto& q = shm.construct<mmstl::deque<job>>("queue");   // throws if "queue" exists
+    q.push_back({7});
+    MUST(shm.find<const mmstl::deque<job>>("queue")->front().number == 7);
+    try {
+        shm.construct<mmstl::deque<job>>("queue");
+        MUST(false);
+    } catch (const mmstl::mapping_error& e) {
+        MUST(e.code() == mmstl::errc::name_taken);
+    }
+    try {
+        (void)shm.find<mmstl::deque<int>>("queue"); // an error, not a cast
+        MUST(false);
+    } catch (const mmstl::mapping_error& e) {
+        MUST(e.code() == mmstl::errc::other_type);
+    }
+}
+
+void choose_how_a_segment_is_opened() {
+    const mmstl::segment_options options = {.capacity_bytes = 64 << 20,
+                                            .base_address = nullptr,
+                                            .growth_bytes = 1 << 20,
+                                            .allocation = mmstl::allocation::sparse,
+                                            .unclean = mmstl::unclean_segment::check,
+                                            .access = mmstl::access::read_write};
+    auto seg = mmstl::segment::create("options.mms", options);
+    MUST(seg.is_open() && seg.created() && seg.name() == "options.mms");
+    MUST(seg.capacity_bytes() == 64 << 20);
+    const auto [object, is_new] = seg.try_construct<double>("one", 0.5);
+    MUST(is_new && *object == 0.5);
+    const std::span<int> grid = seg.construct<int[]>("grid", 100, 3);
+    MUST(seg.find<const int[]>("grid").back() == 3);
+    MUST(seg.find_or_construct<int[]>("grid", 5).data() == grid.data());
+    MUST(seg.address_of(seg.offset_of(grid.data())) == grid.data());
+    MUST(seg.named_objects().size() == 2);
+    for (const mmstl::named_object& one : seg.named_objects())
+        MUST(!one.name.empty() && !one.type_name.empty() && one.count != 0 && one.size_bytes != 0 &&
+             one.alignment != 0 && one.offset != 0);
+    MUST(seg.used_bytes() + seg.free_bytes() < seg.capacity_bytes());
+    MUST(seg.size_bytes() != 0 && seg.base_address() != nullptr);
+    const mmstl::segment_report report = seg.check();
+    MUST(report.clean() && report && report.problems.empty() && report.n_problems == 0);
+    MUST(report.n_named_objects == 2 && report.n_blocks != 0 && report.used_bytes != 0 &&
+         report.free_bytes != 0);
+    try {
+        (void)seg.construct<mmstl::vector<char>>("too much", 1 << 30);
+        MUST(false);
+    } catch (const mmstl::segment_exhausted& e) { // a std::bad_alloc
+        MUST(e.asked_bytes() == 1 << 30 && e.available_bytes() < 64 << 20);
+        MUST(e.code() == std::errc::not_enough_memory);
+    }
+    MUST(seg.destroy<int[]>("grid") && seg.abandon("one") && !seg.abandon("one"));
+    std::error_code ec;
+    seg.flush(ec);
+    seg.flush();
+    seg.close(ec);
+    MUST(!ec && !seg.is_open());
+    auto reader = mmstl::segment::open("options.mms", {.access = mmstl::access::read_only}, ec);
+    MUST(!ec && reader.find<const int>("absent") == nullptr);
+    reader = mmstl::segment::open("options.mms", ec);
+    auto either = mmstl::segment::open_or_create("options.mms", {}, ec);
+    MUST(!ec && !either.created());
+    (void)mmstl::segment::create("options.mms", ec);
+    MUST(ec == std::errc::file_exists);
+}
+
+void name_every_container() {
+    auto seg = mmstl::segment::create(mmstl::memory_file("containers"));
+    struct all {
+        using allocator_type = mmstl::shared_allocator<char>;
+        explicit all(const allocator_type& in)
+            : text(in), wide(in), u8(in), u16(in), u32(in), vector(in), bits(in), deque(in),
+              list(in), forward_list(in), map(in), multimap(in), set(in), multiset(in),
+              unordered_map(in), unordered_multimap(in), unordered_set(in), unordered_multiset(in) {
+        }
+        mmstl::string text;
+        mmstl::wstring wide;
+        mmstl::u8string u8;
+        mmstl::u16string u16;
+        mmstl::u32string u32;
+        mmstl::vector<int> vector;
+        mmstl::vector<bool> bits;
+        mmstl::deque<int> deque;
+        mmstl::list<int> list;
+        mmstl::forward_list<int> forward_list;
+        mmstl::map<int, int> map;
+        mmstl::multimap<mmstl::string, mmstl::vector<mmstl::string>> multimap;
+        mmstl::set<mmstl::string> set;
+        mmstl::multiset<int> multiset;
+        mmstl::unordered_map<int, int> unordered_map;
+        mmstl::unordered_multimap<mmstl::string, int> unordered_multimap;
+        mmstl::unordered_set<mmstl::string> unordered_set;
+        mmstl::unordered_multiset<std::pair<int, mmstl::string>> unordered_multiset;
+    };
+    all one(seg.allocator<char>());
+    one.multimap.emplace("key", mmstl::vector<mmstl::string>{"value"});
+    one.unordered_multiset.emplace(1, "one");
+    MUST(one.multimap.contains("key") && one.set.count(std::string("absent")) == 0);
+    MUST(mmstl::hash<mmstl::string>()("mmap") == mmstl::hash<std::string_view>()("mmap"));
+    static_assert(mmstl::segment_storable<mmstl::map<mmstl::string, mmstl::vector<int>>>);
+    static_assert(!mmstl::segment_storable<std::vector<std::string>>);
+}
+
 } // namespace
 
 int main() {
@@ -250,4 +371,8 @@ int main() {
     keep_a_vector();
     share_a_vector();
     choose_how_a_vector_grows();
+    keep_a_segment();
+    share_a_segment();
+    choose_how_a_segment_is_opened();
+    name_every_container();
 }

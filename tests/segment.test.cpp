@@ -154,12 +154,18 @@ TEST_CASE("create does not touch what is there, open does not create") {
     std::error_code ec;
     CHECK_FALSE(segment::open(directory / "absent", {}, ec).is_open());
     CHECK(ec == std::errc::no_such_file_or_directory);
+    ec.clear();
+    CHECK_FALSE(segment::open(directory / "absent", ec).is_open());
+    CHECK(ec == std::errc::no_such_file_or_directory);
     auto opened = segment::open(path, {}, ec);
     CHECK_FALSE(ec);
     CHECK(*opened.find<int>("one") == 1);
     CHECK_FALSE(segment::create(path, {}, ec).is_open());
     CHECK(ec == std::errc::file_exists);
+    CHECK_FALSE(segment::create(path, ec).is_open());
+    CHECK(ec == std::errc::file_exists);
     CHECK(segment::open_or_create(path, {}, ec).is_open());
+    CHECK(segment::open_or_create(path, ec).is_open());
     opened.close(ec);
     CHECK_FALSE(ec);
 }
@@ -285,6 +291,16 @@ TEST_CASE("addresses that are taken are an error that says by what") {
     }
     ::munmap(there, 4096);
     CHECK(segment::open(path).is_open());
+}
+
+TEST_CASE("addresses that a sanitizer has for itself are an error, not the end of the program") {
+    if (!mmstl::detail::has_shadow) return;
+    const temporary_directory directory;
+    auto* const theirs = reinterpret_cast<void*>(std::uintptr_t{0x2000'0000'0000});
+    CHECK(refused([&] {
+              (void)segment::create(directory / "x",
+                                    {.capacity_bytes = 32 * MiB, .base_address = theirs});
+          }) == errc::address_taken);
 }
 
 TEST_CASE("the second open of a segment in a process shares the first one's mapping") {
@@ -461,6 +477,34 @@ TEST_CASE("a segment that is open for reading gives out what is const, and nothi
     reader.flush();
     reader.close();
     CHECK(read_file(path) == before);
+}
+
+TEST_CASE("a handle that is open for reading stays so beside one that is open for writing") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto writer = segment::create(path, little);
+    writer.construct<int>("one", 1);
+    auto reader = segment::open(path, {.access = mmstl::access::read_only});
+    CHECK(*reader.find<const int>("one") == 1);
+    const auto refuses = [](auto use) {
+        try {
+            use();
+        } catch (const mmstl::mapping_error& e) {
+            return e.code() == errc::wrong_access;
+        }
+        return false;
+    };
+    CHECK(refuses([&] { (void)reader.find<int>("one"); }));
+    CHECK(refuses([&] { reader.construct<int>("two"); }));
+    CHECK(refuses([&] { (void)reader.allocator<int>(); }));
+    auto moved = std::move(reader);
+    CHECK(refuses([&] { moved.destroy<int>("one"); }));
+    writer.close();
+    CHECK(*moved.find<const int>("one") == 1);
+    CHECK(refuses([&] { moved.abandon("one"); }));
+    CHECK(segment::open(path).find<int>("one") != nullptr); // the process has it for writing
+    moved = segment::open(path);
+    CHECK(moved.destroy<int>("one"));
 }
 
 // ---- named objects ----

@@ -59,7 +59,8 @@ namespace mmstl::inline v1 {
 /// Validity:   the addresses of what is in it are valid until the last handle on it in this process
 ///             is gone, and valid again in whatever process opens it next.
 /// Threads:    any thread of any process may allocate, free, and look for names at the same time.
-///             The objects are the callers' to guard, as anywhere. One handle is to one thread.
+///             The objects are the callers' to guard, as anywhere. A handle is for one thread while it
+///             is opened into, moved, flushed or closed.
 /// Process:    a fork()ed child goes on with its parent's segments, and may allocate.
 /// Truncation: who shortens the file takes pages away: SIGBUS.
 /// Source:     docs/segment.md; the file is in docs/segment-format.md.
@@ -81,6 +82,9 @@ public:
                                         std::error_code& ec) {
         return make(at, detail::opening::create, options, ec);
     }
+    [[nodiscard]] static segment create(const backing& at, std::error_code& ec) {
+        return make(at, detail::opening::create, {}, ec);
+    }
 
     /// Opens what is there.
     ///
@@ -98,6 +102,9 @@ public:
                                       std::error_code& ec) {
         return make(at, detail::opening::open, options, ec);
     }
+    [[nodiscard]] static segment open(const backing& at, std::error_code& ec) {
+        return make(at, detail::opening::open, {}, ec);
+    }
 
     /// Opens it, or creates it; an empty file becomes a segment. `created()` tells which.
     [[nodiscard]] static segment open_or_create(const backing& at,
@@ -107,6 +114,9 @@ public:
     [[nodiscard]] static segment open_or_create(const backing& at, const segment_options& options,
                                                 std::error_code& ec) {
         return make(at, detail::opening::open_or_create, options, ec);
+    }
+    [[nodiscard]] static segment open_or_create(const backing& at, std::error_code& ec) {
+        return make(at, detail::opening::open_or_create, {}, ec);
     }
 
     segment(segment&&) noexcept = default;
@@ -273,7 +283,7 @@ public:
     [[nodiscard]] std::uint64_t size_bytes() const {
         return is_open() ? image().header().live.size.load() : 0;
     }
-    /// How much the heap can hold, with what describes it (0.4 %).
+    /// How much the heap can hold, with what describes it (0.2 %).
     [[nodiscard]] std::uint64_t capacity_bytes() const noexcept {
         return is_open() ? heap().capacity_bytes() : 0;
     }
@@ -353,7 +363,7 @@ private:
     }
     void require_writable(const char* call) const {
         require_open(call);
-        if (storage_.get()->access != access::read_write)
+        if (storage_.access() != access::read_write)
             detail::throw_if(detail::refuse(errc::wrong_access, call), name());
         if (heap().members().is_member()) return;
         const std::lock_guard lock(detail::heap::heaps_of_this_process().mutex); // a fork()ed child

@@ -52,6 +52,18 @@ inline constexpr std::array address_windows = {
     address_window{UINT64_C(1) << 33, UINT64_C(1) << 37}};
 #endif
 
+/// Whether a program like this one may map there. The sanitizers that have most of the addresses for
+/// themselves end the program that tries.
+constexpr bool may_be_mapped(std::uint64_t first, std::uint64_t n_bytes) noexcept {
+    if constexpr (has_shadow) {
+        for (const auto& window : address_windows)
+            if (first >= window.first && first < window.end && n_bytes <= window.end - first)
+                return true;
+        return false;
+    }
+    return true;
+}
+
 /// The places for a segment that takes `n_bytes`, all of them in an order that depends upon `seed`:
 /// the same segments get the same places, and two different ones hardly ever.
 class address_candidates {

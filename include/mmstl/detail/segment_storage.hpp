@@ -73,11 +73,13 @@ class segment_storage {
 public:
     segment_storage() noexcept = default;
     segment_storage(segment_storage&& other) noexcept
-        : open_(std::exchange(other.open_, nullptr)), created_(other.created_) {}
+        : open_(std::exchange(other.open_, nullptr)), created_(other.created_),
+          access_(other.access_) {}
     segment_storage& operator=(segment_storage&& other) noexcept {
         segment_storage old(std::move(other));
         std::swap(open_, old.open_);
         std::swap(created_, old.created_);
+        std::swap(access_, old.access_);
         return *this;
     }
     /// Lets go; neither waits for the disk nor marks anything as closed.
@@ -93,6 +95,8 @@ public:
 
     [[nodiscard]] open_segment* get() const noexcept { return open_; }
     [[nodiscard]] bool created() const noexcept { return created_; }
+    /// Of this handle: others of the process may be open for more.
+    [[nodiscard]] mmstl::access access() const noexcept { return access_; }
 
 private:
     static constexpr auto* call = "segment";
@@ -131,6 +135,7 @@ private:
 
     open_segment* open_ = nullptr;
     bool created_ = false;
+    mmstl::access access_ = mmstl::access::read_write;
 };
 
 // ---- opening ----
@@ -235,6 +240,7 @@ inline failure segment_storage::map_fresh(const backing_handle& fresh, std::uint
     how.reserve_bytes = static_cast<std::size_t>(in_front + capacity);
     const auto map_with_heap_at = [&](std::uint64_t heap) {
         how.address = reinterpret_cast<void*>(heap - in_front); // NOLINT(performance-no-int-to-ptr)
+        if (!may_be_mapped(heap - in_front, how.reserve_bytes)) return posix::failed(call, EEXIST);
         return core::map(made.map, fresh, how);
     };
     if (options.base_address != nullptr) {
@@ -303,7 +309,9 @@ inline failure segment_storage::map_at(candidate& from, mmstl::access wanted, st
     how.address =
         reinterpret_cast<void*>(from.says.heap_address - // NOLINT(performance-no-int-to-ptr)
                                 from.says.heap_offset);
-    const auto f = core::map(from.map, from.file, how);
+    const auto first = from.says.heap_address - from.says.heap_offset;
+    const auto f = may_be_mapped(first, how.reserve_bytes) ? core::map(from.map, from.file, how)
+                                                           : posix::failed(call, EEXIST);
     const bool is_taken = f.code() == std::errc::file_exists;
     if (!is_taken && f.code() != std::errc::not_enough_memory) return f;
     more = range_text(static_cast<std::byte*>(how.address), how.reserve_bytes);
@@ -325,6 +333,7 @@ inline std::string segment_storage::range_text(const std::byte* first, std::uint
         if (in.file() < first + n_bytes && first < in.heap() + one->shared.capacity_bytes())
             return text + ", where the segment '" + one->map.name() + "' is open";
     }
+    if (!may_be_mapped(at, n_bytes)) return text + ", which a sanitizer has for itself";
     const auto taken_by = posix::mapped_in(first, static_cast<std::size_t>(n_bytes));
     if (!taken_by.empty()) text += ", where there is " + taken_by;
     return text;
@@ -336,6 +345,7 @@ inline failure segment_storage::share(open_segment& with, mmstl::access wanted) 
         return refuse(errc::wrong_access, call); // its pages may be read by other threads just now
     with.n_handles += 1;
     open_ = &with;
+    access_ = wanted;
     return {};
 }
 
@@ -374,6 +384,7 @@ inline failure segment_storage::start(candidate&& from, const segment_options& o
         if (auto f = made->shared.join(); f.failed()) return f;
     process.all.push_back(made.get());
     all_open().push_back(made.get());
+    access_ = made->access;
     open_ = made.release();
     return {};
 }
