@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -64,7 +65,7 @@ struct open_segment : heap::open_heap {
     std::array<std::uint64_t, 2> uuid{};
     mmstl::access access = mmstl::access::read_write;
     std::size_t n_handles = 1;
-    bool name_is_new = false; ///< and its directory not yet on the disk
+    std::atomic<bool> name_is_new{false}; ///< and its directory not yet on the disk
     bool was_unclean = false;
     std::atomic<int> poison{0}; ///< errno of the first flush that failed: what it lost stays lost
 };
