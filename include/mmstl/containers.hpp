@@ -27,8 +27,8 @@ namespace mmstl::inline v1 {
 /// These are the containers of the standard library, and whatever is said of them is true here.
 ///
 ///     auto& hits = segment.find_or_construct<mmstl::unordered_map<mmstl::string, int>>("hits");
-///     ++hits["mmap"];                                        // the key's characters in the segment
-///     auto it = hits.find(std::string_view("mmap"));         // no temporary string
+///     ++hits["mmap"];                                // the key's characters in the segment
+///     auto it = hits.find(std::string_view("mmap")); // no temporary string
 ///
 /// Default constructed, they are in the heap of the process; see `shared_allocator` for how they
 /// come into a segment and what of them stays there.

@@ -43,23 +43,25 @@ namespace mmstl::inline v1 {
 /// Strings, views and literals of the same character type hash alike, so that the containers look
 /// up one by the other and make no temporary.
 ///
-/// Fast and well mixed in all its bits, but not made to withstand keys that were chosen to collide:
-/// whoever can choose them can make lookups slow.
+/// The hash of an integer is the integer, as std::hash of both libraries has it, whose containers
+/// divide by primes: the fastest there is, and all others are well mixed in all their bits. None
+/// is made to withstand keys that were chosen to collide: whoever can choose them can make lookups
+/// slow.
 ///
 /// The algorithm, version 1, in arithmetic of 64 bits. (On a machine of 32, whose files no other
 /// shares, the lower half of each value is the hash.)
 ///
 ///     mix(a, b)    the 128-bit product of a and b, its upper half xor its lower
-///     integer      mix(mix(value xor A, B), C); sign-extended, but characters zero-extended
-///     float        as the integer of its bits; -0.0 as 0.0
+///     integer      its value; sign-extended, but characters zero-extended
+///     float        mix(mix(bits xor A, B), C) of its bits as an integer; -0.0 as 0.0
 ///     string       its n bytes, those of a code unit and of a number here from the lowest:
 ///                  h = C; while more than 16 are left, h = mix(8 bytes xor A, 8 more xor h) xor h;
 ///                  a and b are the first and the last 8 of the r that are left then, and may
 ///                  overlap; of 4 to 7, the first and the last 4; of 1 to 3, a is the first, the
 ///                  one at r/2 and the last, b is 0; of none, both are 0;
 ///                  mix(B xor n, mix(a xor A, b xor h) xor h)
-///     tuple        h = D; for each element, h = mix(h xor A, its hash xor C) + h.
-///                  Pairs and arrays are tuples; an optional is the tuple of what is in it
+///     tuple        h = D; for each element, h = mix(h xor A, its hash xor C) + h; that of an
+///                  integer is mixed for it as that of a float is of its bits. Pairs and arrays are tuples; an optional is the tuple of what is in it
 ///
 /// A to D are the first 64 bits of the fractions of the square roots of 2, 3, 5 and 7, A made odd.
 ///
@@ -167,6 +169,8 @@ template <> inline constexpr bool is_character<char32_t> = true;
 template <class T>
 concept plain_integer = std::integral<T> && sizeof(T) <= sizeof(std::uint64_t);
 
+template <class T> constexpr std::uint64_t mixed_hash(const T& of);
+
 template <class... Ts> struct hash_of_tuple {
     template <class Tuple> static constexpr std::uint64_t of(const Tuple& all) {
         return of(all, std::index_sequence_for<Ts...>());
@@ -181,10 +185,19 @@ private:
     template <class Tuple, std::size_t... I>
     static constexpr std::uint64_t of(const Tuple& all, std::index_sequence<I...>) {
         std::uint64_t h = hash_d;
-        (add(h, hash<std::remove_cv_t<Ts>>()(std::get<I>(all))), ...);
+        (add(h, mixed_hash(std::get<I>(all))), ...);
         return h;
     }
 };
+
+/// Of an element of something larger.
+template <class T> constexpr std::uint64_t mixed_hash(const T& of) {
+    const std::uint64_t h = hash<T>()(of);
+    if constexpr (plain_integer<T> || std::is_enum_v<T>)
+        return hash_integer(h);
+    else
+        return h;
+}
 
 /// For strings of any kind. Not noexcept, for then libstdc++ keeps the hash of each element beside
 /// it, as it does for std::hash of strings: a layout that is in files.
@@ -203,7 +216,7 @@ template <detail::plain_integer Key> struct hash<Key> {
         if constexpr (detail::is_character<Key>)
             return hash<std::make_unsigned_t<Key>>()(static_cast<std::make_unsigned_t<Key>>(key));
         else
-            return static_cast<std::size_t>(detail::hash_integer(static_cast<std::uint64_t>(key)));
+            return static_cast<std::size_t>(key);
     }
 };
 
@@ -223,7 +236,8 @@ struct hash<Key> {
         std::conditional_t<sizeof(Key) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
 
     [[nodiscard]] constexpr std::size_t operator()(Key key) const noexcept {
-        return hash<bits>()(key == 0 ? 0 : std::bit_cast<bits>(key));
+        return static_cast<std::size_t>(
+            detail::hash_integer(key == 0 ? 0 : std::bit_cast<bits>(key)));
     }
 };
 
@@ -251,7 +265,7 @@ template <class T, std::size_t N> struct hash<std::array<T, N>> {
     [[nodiscard]] constexpr std::size_t operator()(const std::array<T, N>& key) const
         noexcept(detail::hash_of_tuple<T>::is_noexcept) {
         std::uint64_t h = detail::hash_d;
-        for (const T& one : key) detail::hash_of_tuple<T>::add(h, hash<std::remove_cv_t<T>>()(one));
+        for (const T& one : key) detail::hash_of_tuple<T>::add(h, detail::mixed_hash(one));
         return static_cast<std::size_t>(h);
     }
 };
@@ -260,7 +274,7 @@ template <class T> struct hash<std::optional<T>> {
     [[nodiscard]] constexpr std::size_t operator()(const std::optional<T>& key) const
         noexcept(detail::hash_of_tuple<T>::is_noexcept) {
         std::uint64_t h = detail::hash_d;
-        if (key) detail::hash_of_tuple<T>::add(h, hash<std::remove_cv_t<T>>()(*key));
+        if (key) detail::hash_of_tuple<T>::add(h, detail::mixed_hash(*key));
         return static_cast<std::size_t>(h);
     }
 };

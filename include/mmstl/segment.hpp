@@ -115,8 +115,8 @@ public:
     ~segment() = default;
 
     /// Waits until all of it is on the disk, and lets go. Who is the last of all processes to close
-    /// it marks the file as closed, so that it can be opened after the machine was restarted. The
-    /// segment is closed afterwards, in any case.
+    /// it cuts off what is free at its end, and marks the file as closed, so that it can be opened
+    /// after the machine was restarted. The segment is closed afterwards, in any case.
     ///
     /// Throws: `mapping_error`, as `flush()`, and with the errno of munmap(2) and close(2).
     void close() {
@@ -364,10 +364,16 @@ private:
         return std::launder(reinterpret_cast<T*>(image().file() + of.object));
     }
 
+    /// Worked out once: looking up a name is to cost no memory.
+    template <class T> static const detail::type_identity& type_of() {
+        static const detail::type_identity known = detail::identify<T>();
+        return known;
+    }
+
     /// Also of one that a damaged file tells of: it lies in the heap.
     template <class T>
     void require_type(const name_node& of, bool is_array, std::string_view name) const {
-        const auto type = detail::identify<T>();
+        const auto& type = type_of<T>();
         const bool fits = of.type_hash == type.hash && of.size_bytes == type.size_bytes &&
                           of.alignment == type.alignment && (of.is_array != 0) == is_array;
         if (!fits) fail(errc::other_type, "find", name);
@@ -441,7 +447,7 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
         if (found == nullptr) {
             // Memory first, so that little is done under the lock. All of it goes back when the
             // name was taken meanwhile, or the constructor throws.
-            const auto type = detail::identify<T>();
+            const auto& type = type_of<T>();
             const std::size_t n_bytes = n * sizeof(T);
             auto* const objects =
                 static_cast<T*>(detail::heap::allocate<alignof(T)>(base(), n_bytes));

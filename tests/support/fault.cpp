@@ -197,6 +197,19 @@ OPENAT(openat64)
 FCNTL(fcntl)
 FCNTL(fcntl64)
 
+// As for fcntl; no call of ours has more than six arguments.
+extern "C" long __real_syscall(long number, ...);
+extern "C" UNINSTRUMENTED long __wrap_syscall(long number, ...) {
+    va_list rest;
+    va_start(rest, number);
+    void* arguments[6]; // NOLINT: filled below
+    for (void*& one : arguments) one = va_arg(rest, void*);
+    va_end(rest);
+    const auto& [a, b, c, d, e, f] = arguments;
+    const int error = current == nullptr ? 0 : disturbance(call::syscall, number, a, b, c);
+    return error == 0 ? __real_syscall(number, a, b, c, d, e, f) : failed<long>(error);
+}
+
 extern "C" void* __real_mremap(void* old, std::size_t old_length, std::size_t length, int flags,
                                ...);
 extern "C" UNINSTRUMENTED void* __wrap_mremap(void* old, std::size_t old_length, std::size_t length,

@@ -430,7 +430,9 @@ inline failure segment_storage::leave(open_segment& whole, bool closing) {
         if (!closing) return failure{};
         // What the others have stored since this one's flush, and then the mark.
         auto& live = shared.in().header().live;
-        auto f = core::flush(whole.map, 0, static_cast<std::size_t>(live.size.load()));
+        auto f = shared.trim();
+        if (f.failed()) return f;
+        f = core::flush(whole.map, 0, static_cast<std::size_t>(live.size.load()));
         if (f.failed()) return f;
         live.state.store(format::state::clean);
         f = core::flush(whole.map, 0, format::header_bytes);

@@ -150,7 +150,9 @@ enum class span_state : std::uint8_t {
 /// Blocks are linked by where they begin in their span, in bytes and one; 0 ends a list.
 struct alignas(128) span {
     // The owner's line.
-    std::atomic<thread_id> owner; ///< 0: nobody, and it is in a list of the root's
+    /// A thread; 0: nobody, and it is in a list of the root's. Of a run that is being given back,
+    /// the process that does it, and one.
+    std::atomic<thread_id> owner;
     cell<span_state> state;
     cell<std::uint8_t> size_class;
     cell<std::uint16_t> distance;

@@ -182,6 +182,9 @@ public:
         return {image_, members_, image_.locks().names, [](lock_line&) {}};
     }
 
+    /// Cuts off what is free at the end of the file. Nobody else may use the segment.
+    failure trim() noexcept;
+
     [[nodiscard]] heap_usage usage() const noexcept;
     [[nodiscard]] std::uint64_t left_on_disk() const noexcept {
         return posix::free_bytes(growing_.fd);
@@ -669,7 +672,11 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     // What nobody else can touch any more, until its slices are free, is emptied without the lock.
     bool punched = false;
     if (n_bytes >= punch_bytes) {
-        if (!is_huge) slice_of(block)->state.set(span_state::purging);
+        if (!is_huge) { // should this process be killed now, it is known whose it was
+            slice_of(block)->owner.store(members_.process() + 1, std::memory_order_relaxed);
+            keep_order();
+            slice_of(block)->state.set(span_state::purging);
+        }
         const std::uint64_t page = posix::page_size();
         punched = !posix::punch(growing_.fd, offset, (n_bytes + page - 1) / page * page).failed();
     }
@@ -739,27 +746,67 @@ inline failure shared_heap::take_thread(thread_id& id) noexcept {
 
 /// Nothing of what the threads of process `p` had is lost, but the blocks that they were just about
 /// to hand out. Can be done again from the beginning, whenever it was cut short.
+///
+/// The lists of abandoned spans are made anew: a kill may have left a span between two of them.
 inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
     const auto held = lock();
     const auto is_dead = [&](thread_id owner) {
         const auto& record = image_.thread(place_of(owner));
-        return owner != 0 && record.process.load() == p + 1 &&
+        return record.process.load() == p + 1 &&
                make_thread_id(place_of(owner), record.generation.get()) == owner;
     };
+    for (auto& head : image_.root().abandoned) head.set(0);
     for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
         if (!is_divided(region)) continue;
         for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
              i = used(region).next(i + 1, true)) {
             span& of = image_.span_at(slices{region, i, 1}.index());
-            if (of.state.get() != span_state::blocks || !is_dead(of.owner.load())) continue;
-            settle(of);
-            push_abandoned(of);
+            const auto owner = of.owner.load();
+            const auto state = of.state.get();
+            if (state == span_state::blocks && (owner == 0 || is_dead(owner))) {
+                if (owner != 0) settle(of);
+                push_abandoned(of);
+            } else if (state == span_state::purging && owner == p + 1) {
+                const auto n =
+                    static_cast<std::uint32_t>((of.n_bytes.get() + slice_bytes - 1) / slice_bytes);
+                if (n <= slices_per_region - i) free_slices({region, i, n});
+            }
         }
     }
     for (std::uint32_t i = 0; i < most_threads; ++i) {
         auto& record = image_.thread(i);
         if (record.process.load() == p + 1) record.process.store(0);
     }
+}
+
+inline failure shared_heap::trim() noexcept {
+    std::uint64_t end = image_.heap_offset();
+    for (std::uint32_t region = image_.n_regions(); region-- > 0;) {
+        const auto offset = image_.heap_offset() + std::uint64_t{region} * region_bytes;
+        const auto word = image_.directory(region).get();
+        if (kind_of(word) == region_kind::huge) {
+            end = offset + value_of(word);
+            break;
+        }
+        if (kind_of(word) != region_kind::divided) continue;
+        if (is_empty(region)) {
+            image_.directory(region).set(directory_word(region_kind::unused));
+            continue;
+        }
+        std::uint32_t last = slices_per_region;
+        while (!used(region).test(last - 1)) --last;
+        committed(region).set(last, slices_per_region - last, false);
+        end = offset + last * slice_bytes;
+        break;
+    }
+    auto& length = image_.header().live.size;
+    if (length.load() <= end) return {};
+    auto& total = image_.root().committed_bytes;
+    total.set(std::min(total.get(), end - image_.heap_offset()));
+    const auto page = posix::page_size();
+    end = (end + page - 1) / page * page;
+    length.store(std::min(length.load(), end)); // first: a file is never shorter than it says
+    return posix::truncate(growing_.fd, end);
 }
 
 // ---- what there is ----
