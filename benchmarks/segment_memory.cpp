@@ -16,7 +16,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <functional>
-#include <malloc.h>
 #include <map>
 #include <memory>
 #include <mmstl.hpp>
@@ -28,7 +27,7 @@ namespace bench {
 namespace {
 
 /// 64 MiB and more, at 240 bytes on average.
-constexpr std::size_t n_live = 300'000;
+constexpr std::size_t n_weighed = 300'000;
 constexpr std::size_t boost_file_bytes = std::size_t{256} << 20;
 
 constexpr const char* in_file = "segment, file";
@@ -67,10 +66,10 @@ file_size size_of(const std::string& path) {
 /// Allocates blocks, replaces each once on average, and frees them. `to` is told what they took,
 /// and in the file `path`.
 template <class Allocator>
-std::uint64_t hold_blocks(Allocator from, footprint* to, const std::string& path) {
+std::uint64_t hold_blocks(Allocator from, std::size_t n, footprint* to, const std::string& path) {
     const std::uint64_t before = to != nullptr ? resident_bytes() : 0;
-    churner<Allocator> blocks(from, n_live, 1);
-    const std::uint64_t checksum = blocks.replace(n_live);
+    churner<Allocator> blocks(from, n, 1);
+    const std::uint64_t checksum = blocks.replace(n);
     if (to != nullptr) {
         const file_size file = size_of(path);
         *to = {.requested_bytes = blocks.requested_bytes(),
@@ -168,26 +167,29 @@ std::vector<std::string> conclude(const findings& found) {
 
 void segment_memory(registry& into, environment& in) {
     const std::string path = in.directory + "/memory";
+    const std::size_t n_timed = in.quick ? n_weighed / 10 : n_weighed;
     workload made{.name = "segment.memory",
-                  .question = "Allocate 300 000 blocks, replace each once, free them",
+                  .question = fmt::format("Allocate {} blocks of new memory, replace each once on "
+                                          "average, free all",
+                                          n_timed),
                   .cache = fmt::format("{} to {} bytes, uniformly at random", least_block_bytes,
                                        most_block_bytes),
                   .cache_key = "new",
                   .unit = "block",
                   .state_is_verified = false,
-                  .expected_seconds = 8};
+                  .expected_seconds = in.quick ? 3.0 : 12.0};
     const auto found = std::make_shared<findings>();
-    using work = std::function<std::uint64_t(footprint*)>;
-    const auto questions = std::make_shared<std::map<std::string, work>>();
+    using work = std::function<std::uint64_t(std::size_t, footprint*)>;
+    const auto held = std::make_shared<std::map<std::string, work>>();
 
     made.set_up = [=, directory = in.directory]() -> std::string {
         if (free_bytes(directory) < boost_file_bytes) return directory + " has not enough room";
         if (available_memory_bytes() < 2 * boost_file_bytes)
             return "not enough memory is available";
-        for (const auto& [name, hold] : *questions) {
+        for (const auto& [name, hold] : *held) {
             ::unlink(path.c_str());
-            ::malloc_trim(0);
-            if (const auto answer = ask_child([&](footprint& to) { hold(&to); }))
+            peers::c_library::give_back();
+            if (const auto answer = ask_child([&](footprint& to) { hold(n_weighed, &to); }))
                 found->of_arms[name] = *answer;
         }
         ::unlink(path.c_str());
@@ -196,17 +198,22 @@ void segment_memory(registry& into, environment& in) {
     };
     made.prepare = [=](const arm&) {
         ::unlink(path.c_str());
-        ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
-        claim_free_memory(boost_file_bytes);
+        // What an arm has freed, or the next one would not pay for its pages.
+        peers::c_library::give_back();
+        if (const auto& library = peers::find_mimalloc(); library.functions)
+            library.functions->give_back();
+        if (const auto& library = peers::find_jemalloc(); library.functions)
+            library.functions->give_back();
+        claim_free_memory(2 * n_timed * most_block_bytes);
     };
     made.tear_down = [=] { ::unlink(path.c_str()); };
 
     const auto add = [&](const char* name, role r, work hold) {
-        (*questions)[name] = hold;
+        (*held)[name] = hold;
         made.arms.push_back({.name = name,
                              .role = r,
-                             .run = [=](meter&) { return hold(nullptr); },
-                             .operations = n_live,
+                             .run = [=](meter&) { return hold(n_timed, nullptr); },
+                             .operations = n_timed,
                              .figures = [=]() -> std::vector<figure> {
                                  const auto it = found->of_arms.find(name);
                                  if (it == found->of_arms.end()) return {};
@@ -220,30 +227,32 @@ void segment_memory(registry& into, environment& in) {
                                          as_figure("disk_bytes", of.disk_bytes)};
                              }});
     };
-    add(in_file, role::ours, [=](footprint* to) {
+    add(in_file, role::ours, [=](std::size_t n, footprint* to) {
         const auto segment = mmstl::segment::create(path);
-        return hold_blocks(segment.allocator<std::byte>(), to, path);
+        return hold_blocks(segment.allocator<std::byte>(), n, to, path);
     });
-    add(in_memory, role::ours, [=](footprint* to) {
+    add(in_memory, role::ours, [=](std::size_t n, footprint* to) {
         const auto segment = mmstl::segment::create(mmstl::anonymous());
-        return hold_blocks(segment.allocator<std::byte>(), to, "");
+        return hold_blocks(segment.allocator<std::byte>(), n, to, "");
     });
     add("malloc (glibc)", role::baseline,
-        [=](footprint* to) { return hold_blocks(peers::c_library(), to, ""); });
+        [=](std::size_t n, footprint* to) { return hold_blocks(peers::c_library(), n, to, ""); });
     if (const auto& library = peers::find_mimalloc(); library.functions)
-        add(by_mimalloc, role::baseline,
-            [=, &library](footprint* to) { return hold_blocks(*library.functions, to, ""); });
+        add(by_mimalloc, role::baseline, [=, &library](std::size_t n, footprint* to) {
+            return hold_blocks(*library.functions, n, to, "");
+        });
     else
         made.skipped.push_back({by_mimalloc, library.reason});
     if (const auto& library = peers::find_jemalloc(); library.functions)
-        add(by_jemalloc, role::baseline,
-            [=, &library](footprint* to) { return hold_blocks(*library.functions, to, ""); });
+        add(by_jemalloc, role::baseline, [=, &library](std::size_t n, footprint* to) {
+            return hold_blocks(*library.functions, n, to, "");
+        });
     else
         made.skipped.push_back({by_jemalloc, library.reason});
     if (peers::has_boost_interprocess)
-        add(by_boost, role::other, [=](footprint* to) {
+        add(by_boost, role::other, [=](std::size_t n, footprint* to) {
             const auto heap = peers::make_boost_heap(path, boost_file_bytes);
-            return hold_blocks(boost_blocks{heap.get()}, to, path);
+            return hold_blocks(boost_blocks{heap.get()}, n, to, path);
         });
     else
         made.skipped.push_back({by_boost, peers::no_boost_interprocess});

@@ -44,6 +44,11 @@ bool look_up(void* library, const char* name, Function*& to, std::string& reason
 
 } // namespace
 
+void jemalloc::give_back() const {
+    mallctl("thread.tcache.flush", nullptr, nullptr, nullptr, 0);
+    mallctl("arena.4096.purge", nullptr, nullptr, nullptr, 0); // MALLCTL_ARENAS_ALL
+}
+
 const found<mimalloc>& find_mimalloc() {
     static const auto once = [] {
         found<mimalloc> made;
@@ -53,6 +58,7 @@ const found<mimalloc>& find_mimalloc() {
         if (library == nullptr ||
             !look_up(library, "mi_malloc", functions.mi_malloc, made.reason) ||
             !look_up(library, "mi_free", functions.mi_free, made.reason) ||
+            !look_up(library, "mi_collect", functions.mi_collect, made.reason) ||
             !look_up(library, "mi_version", version, made.reason))
             return made;
         const int number = version(); // 209: 2.0.9
@@ -68,14 +74,13 @@ const found<jemalloc>& find_jemalloc() {
         found<jemalloc> made;
         void* const library = load({"libjemalloc.so.2", "libjemalloc.so"}, made.reason);
         jemalloc functions{};
-        int (*mallctl)(const char*, void*, std::size_t*, void*, std::size_t) = nullptr;
         if (library == nullptr || !look_up(library, "malloc", functions.malloc, made.reason) ||
             !look_up(library, "sdallocx", functions.sdallocx, made.reason) ||
-            !look_up(library, "mallctl", mallctl, made.reason))
+            !look_up(library, "mallctl", functions.mallctl, made.reason))
             return made;
         const char* version = "";
         std::size_t size = sizeof version;
-        if (mallctl("version", &version, &size, nullptr, 0) == 0)
+        if (functions.mallctl("version", &version, &size, nullptr, 0) == 0)
             made.version = std::string(version, std::string_view(version).find('-'));
         made.functions = functions;
         return made;
