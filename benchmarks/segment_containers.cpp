@@ -67,10 +67,6 @@ std::vector<kind> kinds(std::size_t n) {
         describe<mmstl::map<word, word>, std::map<word, word>>("map", "std::map, malloc"),
         describe<mmstl::unordered_map<word, word>, std::unordered_map<word, word>>(
             "unordered_map", "std::unordered_map, malloc")};
-    // The standard library's hash of an integer is the integer.
-    all[1].ways.push_back({"the same with mmstl::hash", role::other, [](const std::string&) {
-                               return make_map<std::unordered_map<word, word, mmstl::hash<word>>>();
-                           }});
     const std::size_t boost_bytes = n * boost_bytes_per_entry + (1 << 20);
     if (peers::has_boost_interprocess) {
         all[0].ways.push_back({by_boost, role::other, [=](const std::string& path) {
