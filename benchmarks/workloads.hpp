@@ -46,10 +46,14 @@ struct question {
 /// In the order of the report. `segment_memory` comes before whatever else uses the allocators of
 /// other libraries: what they have kept would be there already.
 inline constexpr question questions[] = {
-    {sequential_scan, true}, {open_to_first_element, true},
-    {random_reads, false},   {many_small_files, false},
-    {push_back, false},      {push_back_latency, false},
-    {sum_of_vector, false},  {reopen_vector, false},
+    {sequential_scan, true},
+    {open_to_first_element, true},
+    {random_reads, false},
+    {many_small_files, false},
+    {push_back, false},
+    {push_back_latency, false},
+    {sum_of_vector, false},
+    {reopen_vector, false},
     {durable_update, false},
     {segment_memory, false},
     {allocator_churn, false},
