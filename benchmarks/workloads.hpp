@@ -27,19 +27,39 @@ void sum_of_vector(registry& into, environment& in);
 void reopen_vector(registry& into, environment& in);
 /// What does it cost to change a file and to know that the change is on the disk?
 void durable_update(registry& into, environment& in);
+/// What do blocks in a segment take, in its file and in memory?
+void segment_memory(registry& into, environment& in);
+/// How fast are blocks of a segment allocated and freed?
+void allocator_churn(registry& into, environment& in);
+/// How fast are maps in a segment filled and searched?
+void segment_containers(registry& into, environment& in);
+/// Is a loop over a std::vector in a segment as fast as over one elsewhere?
+void sum_of_segment_vector(registry& into, environment& in);
+/// How long does it take to have a large map back?
+void reopen_segment(registry& into, environment& in);
 
 struct question {
     void (*add)(registry&, environment&);
     bool on_any_file; ///< Makes sense on the user's own file.
 };
 
-/// In the order of the report.
+/// In the order of the report. `segment_memory` comes before whatever else uses the allocators of
+/// other libraries: what they have kept would be there already.
 inline constexpr question questions[] = {
-    {sequential_scan, true}, {open_to_first_element, true},
-    {random_reads, false},   {many_small_files, false},
-    {push_back, false},      {push_back_latency, false},
-    {sum_of_vector, false},  {reopen_vector, false},
+    {sequential_scan, true},
+    {open_to_first_element, true},
+    {random_reads, false},
+    {many_small_files, false},
+    {push_back, false},
+    {push_back_latency, false},
+    {sum_of_vector, false},
+    {reopen_vector, false},
     {durable_update, false},
+    {segment_memory, false},
+    {allocator_churn, false},
+    {segment_containers, false},
+    {sum_of_segment_vector, false},
+    {reopen_segment, false},
 };
 
 } // namespace bench

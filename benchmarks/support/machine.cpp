@@ -4,6 +4,7 @@
 
 #include "machine.hpp"
 
+#include "../peers/allocators.hpp"
 #include "format.hpp"
 #include "posix.hpp"
 
@@ -62,6 +63,10 @@ std::string file_system(const std::string& device_number) {
     return found;
 }
 
+template <class Functions> std::string version_of(const peers::found<Functions>& peer) {
+    return peer.functions ? peer.version : "not found";
+}
+
 } // namespace
 
 machine_facts describe_machine(const std::string& path) {
@@ -94,6 +99,9 @@ machine_facts describe_machine(const std::string& path) {
         {"fmt",
          fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
         {"boost_iostreams", MMSTL_BENCHMARKS_BOOST_VERSION},
+        {"boost_interprocess", MMSTL_BENCHMARKS_BOOST_INTERPROCESS_VERSION},
+        {"mimalloc", version_of(peers::find_mimalloc())},
+        {"jemalloc", version_of(peers::find_jemalloc())},
     };
 }
 

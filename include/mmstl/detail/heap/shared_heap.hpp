@@ -538,7 +538,7 @@ inline failure shared_heap::commit_span(const slices& of, std::uint32_t first_bl
     }
     // Ahead, as far as the slices behind are free, so that there are few calls for many spans.
     const std::uint64_t step = std::clamp<std::uint64_t>(
-        total.get() / 8, whole, std::max<std::uint64_t>(growing_.most_bytes, whole));
+        total.get() / 16, whole, std::max<std::uint64_t>(growing_.most_bytes, whole));
     const auto end = std::min({used(of.region).next(of.end(), true), map.next(of.end(), true),
                                of.first + static_cast<std::uint32_t>(step / slice_bytes)});
     limit = whole;
