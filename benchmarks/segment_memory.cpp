@@ -186,11 +186,11 @@ void segment_memory(registry& into, environment& in) {
         if (free_bytes(directory) < boost_file_bytes) return directory + " has not enough room";
         if (available_memory_bytes() < 2 * boost_file_bytes)
             return "not enough memory is available";
-        for (const auto& [name, hold] : *held) {
+        for (const auto& one : *held) {
             ::unlink(path.c_str());
             peers::c_library::give_back();
-            if (const auto answer = ask_child([&](footprint& to) { hold(n_weighed, &to); }))
-                found->of_arms[name] = *answer;
+            if (const auto answer = ask_child([&](footprint& to) { one.second(n_weighed, &to); }))
+                found->of_arms[one.first] = *answer;
         }
         ::unlink(path.c_str());
         found->small = measure_small(path);
