@@ -61,7 +61,8 @@ namespace mmstl::inline v1 {
 ///                  one at r/2 and the last, b is 0; of none, both are 0;
 ///                  mix(B xor n, mix(a xor A, b xor h) xor h)
 ///     tuple        h = D; for each element, h = mix(h xor A, its hash xor C) + h; that of an
-///                  integer is mixed for it as that of a float is of its bits. Pairs and arrays are tuples; an optional is the tuple of what is in it
+///                  integer is mixed for it as that of a float is of its bits. Pairs and arrays
+///                  are tuples; an optional is the tuple of what is in it
 ///
 /// A to D are the first 64 bits of the fractions of the square roots of 2, 3, 5 and 7, A made odd.
 ///

@@ -393,7 +393,8 @@ private:
             fail(errc::damaged, "find", name);
     }
 
-    template <class T> const name_node* look_up(std::string_view name, bool is_array) const {
+    template <class T>
+    [[nodiscard]] const name_node* look_up(std::string_view name, bool is_array) const {
         detail::require_segment_storable<std::remove_const_t<T>>();
         require_open("find");
         if (!std::is_const_v<T>) require_writable("find");

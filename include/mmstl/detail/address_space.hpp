@@ -52,8 +52,8 @@ inline constexpr std::array address_windows = {
     address_window{UINT64_C(1) << 33, UINT64_C(1) << 37}};
 #endif
 
-/// Whether a program like this one may map there. The sanitizers that have most of the addresses for
-/// themselves end the program that tries.
+/// Whether a program like this one may map there. The sanitizers that have most of the addresses
+/// for themselves end the program that tries.
 constexpr bool may_be_mapped(std::uint64_t first, std::uint64_t n_bytes) noexcept {
     if constexpr (has_shadow) {
         for (const auto& window : address_windows)

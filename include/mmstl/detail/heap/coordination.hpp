@@ -108,8 +108,8 @@ private:
 
 /// One lock among processes, held as long as this lives.
 ///
-/// Takes it over from a dead holder: then `replay(line)` finishes or takes back what that one was in
-/// the middle of. A holder that is stopped (SIGSTOP) is waited for.
+/// Takes it over from a dead holder: then `replay(line)` finishes or takes back what that one was
+/// in the middle of. A holder that is stopped (SIGSTOP) is waited for.
 class process_lock {
 public:
     template <class Replay>

@@ -22,14 +22,14 @@
 // an address is found by a mask, and what is in front of it lies below.
 //
 //     offset 0     header: docs/file-format.md
-//     4096         locks, with what their holder is about to do        | coordination: who is there,
-//     8192         processes                                          | and what he is about to do;
-//     12288        threads                                            | worthless when nobody is
-//     32768        root: where the named objects are, counts          | image: what is kept
-//     36864        directory: a word for each region                  |
-//     ...          (to a multiple of 64 KiB)                          |
-//     heap_offset  region 0: slice 0 describes the other 511          |
-//     + 32 MiB     region 1, ...                                      |
+//     4096         locks, with what their holder is about to do      | coordination: who is there,
+//     8192         processes                                         | and what he is about to do;
+//     12288        threads                                           | worthless when nobody is
+//     32768        root: where the named objects are, counts         | image: what is kept
+//     36864        directory: a word for each region                 |
+//     ...          (to a multiple of 64 KiB)                         |
+//     heap_offset  region 0: slice 0 describes the other 511         |
+//     + 32 MiB     region 1, ...                                     |
 namespace mmstl::inline v1::detail::heap {
 
 inline constexpr std::size_t page_bytes = 4096; ///< what things are aligned to in the file
@@ -288,9 +288,9 @@ private:
 
 /// The description of the slice that holds `p`.
 inline span* slice_of(const void* p) noexcept {
-    const auto address = reinterpret_cast<std::uintptr_t>(p);
-    const auto in_region = address % region_bytes;
-    return reinterpret_cast<span*>(address - in_region + in_region / slice_bytes * sizeof(span));
+    auto* const at = static_cast<std::byte*>(const_cast<void*>(p));
+    const auto in_region = reinterpret_cast<std::uintptr_t>(p) % region_bytes;
+    return reinterpret_cast<span*>(at - in_region + in_region / slice_bytes * sizeof(span));
 }
 
 /// The description of the span or run that holds `p`.
@@ -301,10 +301,9 @@ inline span* span_of(const void* p) noexcept {
 
 /// The first byte of a slice.
 inline std::byte* start_of(const span* slice) noexcept {
-    const auto address = reinterpret_cast<std::uintptr_t>(slice);
-    const auto in_region = address % region_bytes;
-    return reinterpret_cast<std::byte*>(address - in_region +
-                                        in_region * (slice_bytes / sizeof(span)));
+    auto* const at = reinterpret_cast<std::byte*>(const_cast<span*>(slice));
+    const auto in_region = reinterpret_cast<std::uintptr_t>(slice) % region_bytes;
+    return at - in_region + in_region * (slice_bytes / sizeof(span));
 }
 
 /// The link that a free block begins with.

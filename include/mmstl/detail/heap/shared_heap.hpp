@@ -239,8 +239,8 @@ public:
 private:
     static constexpr auto* call = "allocate";
     /// As long as so little is committed, spans get their blocks page by page.
-    static constexpr std::uint64_t small_heap_bytes = MiB;
-    static constexpr std::uint64_t punch_bytes = MiB;
+    static constexpr std::uint64_t small_heap_bytes = mebibyte;
+    static constexpr std::uint64_t punch_bytes = mebibyte;
     /// Of the root's list, that are looked at before a new span is made.
     static constexpr int most_adopted = 8;
 

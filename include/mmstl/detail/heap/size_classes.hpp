@@ -14,31 +14,31 @@
 // The numbers on this page are file format.
 namespace mmstl::inline v1::detail::heap {
 
-inline constexpr std::size_t KiB = 1024;
-inline constexpr std::size_t MiB = 1024 * KiB;
+inline constexpr std::size_t kibibyte = 1024;
+inline constexpr std::size_t mebibyte = 1024 * kibibyte;
 
 /// What memory is handed out by: a span of blocks of one size, or a run for one large block, is so
 /// many slices.
-inline constexpr std::size_t slice_bytes = 64 * KiB;
+inline constexpr std::size_t slice_bytes = 64 * kibibyte;
 /// Slices are numbered within a region, the first of which describes the others.
-inline constexpr std::size_t region_bytes = 32 * MiB;
+inline constexpr std::size_t region_bytes = 32 * mebibyte;
 inline constexpr std::size_t slices_per_region = region_bytes / slice_bytes;
 
 /// Steps of 8 bytes up to here: the nodes of most containers are 24 or 40 bytes long, and nothing
 /// in them is aligned to 16.
 inline constexpr std::size_t finest_limit = 128;
 /// Blocks of so much come from spans of one slice, ...
-inline constexpr std::size_t small_limit = 8 * KiB;
+inline constexpr std::size_t small_limit = 8 * kibibyte;
 /// ... these from spans of eight, ...
-inline constexpr std::size_t medium_limit = 64 * KiB;
+inline constexpr std::size_t medium_limit = 64 * kibibyte;
 inline constexpr std::size_t slices_per_medium_span = 8;
 /// ... these from a run of slices of their own, and larger ones have regions to themselves.
-inline constexpr std::size_t run_limit = 16 * MiB;
+inline constexpr std::size_t run_limit = 16 * mebibyte;
 
 inline constexpr std::size_t n_fine_classes = finest_limit / 8;
 /// Eight for each doubling above: at most one part in nine of a block is wasted.
 inline constexpr std::size_t n_classes =
-    n_fine_classes + 8 * std::countr_zero(medium_limit / finest_limit);
+    n_fine_classes + std::size_t{8} * std::countr_zero(medium_limit / finest_limit);
 
 /// The bytes of a block of class `c`.
 constexpr std::size_t block_bytes(std::size_t c) noexcept {

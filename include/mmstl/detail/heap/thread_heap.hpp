@@ -458,8 +458,8 @@ inline void dismiss(thread_heap& late) noexcept {
     return p;
 }
 
-/// What is open at `base`, for a process that is a member, which it is made; null if it cannot be (a
-/// child that has no descriptors left).
+/// What is open at `base`, for a process that is a member, which it is made; null if it cannot be
+/// (a child that has no descriptors left).
 inline open_heap* opened_at(std::byte* base) noexcept {
     if (last_used->base.load(std::memory_order_relaxed) == base || switch_to(base))
         return last_used->of;
