@@ -228,8 +228,10 @@ void allocator_churn(registry& into, environment& in) {
     workload together = churn<churning_in_pairs>(
         in, "churn.two_threads", "Allocate and free blocks of many sizes, two threads at once", 2,
         in.quick ? n_replaced : n_replaced_together);
+    // Of runs so short that the threads' meeting takes a part of them, nothing is expected.
+    const double at_least = in.quick ? 0 : 0.9;
     for (const char* const ours : {in_file, in_memory}) {
-        together.expectations.push_back({ours, by_mimalloc, "two threads of mimalloc", 0.9});
+        together.expectations.push_back({ours, by_mimalloc, "two threads of mimalloc", at_least});
         together.expectations.push_back({ours, by_boost, "two threads of Boost.Interprocess", 0});
     }
     into.push_back(std::move(together));

@@ -128,7 +128,7 @@ workload look_up(environment& in, const kind& of) {
     const std::size_t n = count(in);
     const std::string path = in.directory + "/lookup." + of.name;
     workload made{.name = fmt::format("{}.lookup", of.name),
-                  .question = fmt::format("Look entries of a {} up, at random", of.name),
+                  .question = fmt::format("Look up entries of a {}, at random", of.name),
                   .cache = fmt::format("{} entries of uint64_t and uint64_t, all in memory", n),
                   .cache_key = "new",
                   .unit = "lookup",

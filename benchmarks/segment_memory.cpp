@@ -136,7 +136,7 @@ double per_requested(std::uint64_t bytes, const footprint& of) {
 }
 
 std::string judge(double value, double at_most) {
-    return fmt::format("at most {} is expected: {}", at_most,
+    return fmt::format("at most {} are expected: {}", at_most,
                        value <= at_most ? "holds" : "DOES NOT HOLD");
 }
 
