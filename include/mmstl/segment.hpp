@@ -513,7 +513,7 @@ inline void segment::wait_for(const name_node& of, std::string_view name) {
     const auto& thread = in.thread(detail::heap::place_of(builder));
     const auto process = thread.process.load();
     const bool may_live =
-        process != 0 &&
+        process != 0 && process <= detail::heap::most_processes &&
         detail::heap::make_thread_id(detail::heap::place_of(builder), thread.generation.get()) ==
             builder &&
         heap().members().is_alive(in, process - 1, in.process(process - 1).generation.load());

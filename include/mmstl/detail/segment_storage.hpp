@@ -274,7 +274,8 @@ inline failure segment_storage::read(candidate& from) {
     if (auto f = format::examine_identity(image, n_bytes, format::kind::segment, call, is);
         f.failed())
         return f;
-    if (is.type_hash != fnv1a(abi_name) || is.element_bytes != sizeof(void*))
+    if (is.type_hash != fnv1a(abi_name) || is.element_bytes != sizeof(void*) ||
+        is.element_alignment != alignof(void*))
         return refuse(errc::other_abi, call);
     std::memcpy(&from.says, is.particulars.data(), sizeof from.says);
     const auto& says = from.says;
@@ -286,7 +287,7 @@ inline failure segment_storage::read(candidate& from) {
     if (says.n_regions == 0 || says.n_regions > heap::most_regions ||
         says.heap_offset != heap::heap_offset_for(says.n_regions) ||
         says.heap_address % heap::region_bytes != 0 || says.heap_address <= says.heap_offset ||
-        says.heap_address > addresses - says.n_regions * heap::region_bytes)
+        says.heap_address >= addresses - says.n_regions * heap::region_bytes)
         return refuse(errc::damaged, call);
     const auto* const live = image.data() + offsetof(format::header, live);
     const auto length = format::part_of<std::uint64_t>(live, offsetof(format::live, size));

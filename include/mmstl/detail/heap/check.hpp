@@ -11,10 +11,12 @@
 #include <mmstl/detail/heap/shared_heap.hpp>
 #include <mmstl/segment_options.hpp>
 
-#include <array>
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,8 +24,9 @@ namespace mmstl::inline v1::detail::heap {
 
 /// One walk over all of it.
 ///
-/// Nothing beyond the length of the file is touched, no list is followed further than there can be
-/// blocks, and nothing is stored.
+/// Nothing beyond the length of the file is touched, and nothing is stored. No list is followed
+/// further than there can be blocks, and no text read more often than it can be there: how long it
+/// takes depends on the length of the file alone.
 class checker {
 public:
     explicit checker(const image& in) : in_(in) {}
@@ -72,6 +75,7 @@ private:
     }
 
     void check_huge(std::uint32_t region, std::uint64_t n_bytes) {
+        if (region < huge_until_) return; // what it goes on from has told
         const auto n = n_bytes / region_bytes + (n_bytes % region_bytes != 0 ? 1 : 0);
         if (n == 0 || n > in_.n_regions() - region) {
             tell("region " + std::to_string(region) + ": a block longer than the heap");
@@ -166,10 +170,11 @@ private:
             tell(at(region, i) + ": blocks handed out beyond its end");
             return;
         }
-        if (!is_there(region, std::uint64_t{i} * slice_bytes + bump)) {
+        if (!is_there(region, std::uint64_t{i} * slice_bytes + limit)) {
             tell(at(region, i) + ": blocks that lie behind the file");
             return;
         }
+        if (of.owner.load() == 0) unowned_.push_back(slices{region, i, 1}.index());
         const auto n_bumped = bump / facts.block_bytes;
         seen_.assign(n_bumped, false);
         const auto returned = of.returned.load(std::memory_order_acquire);
@@ -209,36 +214,30 @@ private:
         return n;
     }
 
-    /// Whether a span of blocks begins there, as far as can be told without touching what is not
-    /// there.
-    [[nodiscard]] bool is_span(std::uint32_t index) const {
-        const auto region = index / static_cast<std::uint32_t>(slices_per_region);
-        const auto slice = index % static_cast<std::uint32_t>(slices_per_region);
-        if (region >= in_.n_regions()) return false;
-        const auto word = in_.directory(region).get();
-        return kind_of(word) == region_kind::divided && slice != 0 && slice < value_of(word) &&
-               value_of(word) <= slices_per_region &&
-               is_there(region, value_of(word) * sizeof(span)) &&
-               in_.span_at(index).state.get() == span_state::blocks;
-    }
-
+    /// A span is in one list of them, once.
     void check_abandoned() {
-        const std::uint64_t most = std::uint64_t{in_.n_regions()} * slices_per_region;
+        std::vector<bool> listed(unowned_.size());
         for (std::size_t c = 0; c < n_classes; ++c) {
             const auto first = in_.root().abandoned[c].get();
             auto link = first;
             std::uint32_t previous = 0;
-            for (std::uint64_t n = 0; link != 0 && (n == 0 || link != first); ++n) {
-                if (n > most || !is_span(link - 1) || in_.span_at(link - 1).size_class.get() != c ||
-                    in_.span_at(link - 1).owner.load() != 0 ||
-                    (n != 0 && in_.span_at(link - 1).previous.get() != previous)) {
-                    tell("class " + std::to_string(c) +
-                         ": the ring of spans without an owner leads astray");
+            while (link != 0) {
+                const auto found = std::lower_bound(unowned_.begin(), unowned_.end(), link - 1);
+                const auto i = static_cast<std::size_t>(found - unowned_.begin());
+                if (found == unowned_.end() || *found != link - 1 || listed[i] ||
+                    in_.span_at(link - 1).size_class.get() != c ||
+                    (previous != 0 && in_.span_at(link - 1).previous.get() != previous)) {
+                    link = 0;
                     break;
                 }
+                listed[i] = true;
                 previous = link;
                 link = in_.span_at(link - 1).next.get();
+                if (link == first) break;
             }
+            if (first != link)
+                tell("class " + std::to_string(c) +
+                     ": the ring of spans without an owner leads astray");
         }
     }
 
@@ -248,27 +247,59 @@ private:
         if (offset == 0) return;
         const name_table* const table = all.current();
         if (table == nullptr) return tell("the table of names does not lie in the heap");
-        for (std::uint64_t i = 0; i < table->n_slots; ++i) {
+        // A name is found if no slot is 0 between the one where it is looked for first and its own:
+        // so round from one that is 0, counting those that are not.
+        const auto n_slots = table->n_slots;
+        const auto is_end = [&](std::uint64_t i) { return table->at(i).load() == 0; };
+        std::uint64_t first = 0;
+        while (first < n_slots && !is_end(first)) ++first;
+        std::uint64_t in_a_row = first == n_slots ? n_slots : 0;
+        std::uint64_t n_filled = 0;
+        std::uint64_t room = length_;
+        std::vector<std::string_view> found;
+        for (std::uint64_t k = 0; k < n_slots; ++k) {
+            const std::uint64_t i = (first + k) % n_slots;
             const auto at = table->at(i).load();
-            if (at == 0 || at == name_table::removed) continue;
+            in_a_row = at == 0 ? 0 : in_a_row + 1;
+            if (at == 0) continue;
+            ++n_filled;
+            if (at == name_table::removed) continue;
             const name_node* const node = all.node_at(at);
+            if (node != nullptr && node->node_bytes() > room)
+                return tell("the names are longer than the file");
+            if (node != nullptr) room -= node->node_bytes();
             if (node == nullptr || node->hash != fnv1a(node->name())) {
                 tell("name " + std::to_string(i) + " of the table is none");
                 continue;
             }
-            const std::string name = "'" + std::string(node->name().substr(0, 64)) + "'";
-            if (all.find(node->name()) != node) tell(name + " is not found under its name");
-            if (node->state.load() != static_cast<std::uint32_t>(name_state::ready)) continue;
-            ++report_.n_named_objects;
-            const bool wraps = node->size_bytes != 0 && node->count > SIZE_MAX / node->size_bytes;
-            if (wraps || !all.is_in_heap(node->object, node->size_bytes * node->count))
-                tell(name + " does not lie in the heap");
-            else if (!std::has_single_bit(node->alignment) ||
-                     reinterpret_cast<std::uintptr_t>(in_.file() + node->object) %
-                             node->alignment !=
-                         0)
-                tell(name + " is not aligned");
+            found.push_back(node->name());
+            const bool is_found = (i - node->hash) % n_slots < in_a_row;
+            check_name(all, *node, is_found);
         }
+        if (table->n_filled < n_filled) tell("the table of names counts fewer than there are");
+        std::sort(found.begin(), found.end());
+        for (auto same = found.begin();;) {
+            same = std::adjacent_find(same, found.end());
+            if (same == found.end()) break;
+            tell(quoted(*same++) + " is there twice");
+        }
+    }
+
+    static std::string quoted(std::string_view name) {
+        return "'" + std::string(name.substr(0, 64)) + "'";
+    }
+
+    void check_name(const names& all, const name_node& node, bool is_found) {
+        const auto name = quoted(node.name());
+        if (!is_found) tell(name + " is not found under its name");
+        if (node.state.load() != static_cast<std::uint32_t>(name_state::ready)) return;
+        ++report_.n_named_objects;
+        const bool wraps = node.size_bytes != 0 && node.count > SIZE_MAX / node.size_bytes;
+        if (wraps || !all.is_in_heap(node.object, node.size_bytes * node.count))
+            tell(name + " does not lie in the heap");
+        else if (!std::has_single_bit(node.alignment) ||
+                 reinterpret_cast<std::uintptr_t>(in_.file() + node.object) % node.alignment != 0)
+            tell(name + " is not aligned");
     }
 
     image in_;
@@ -276,6 +307,7 @@ private:
     std::uint32_t huge_until_ = 0;
     segment_report report_;
     std::vector<bool> seen_;
+    std::vector<std::uint32_t> unowned_; ///< spans, in their order
 };
 
 inline segment_report check(const image& in) { return checker(in).run(); }

@@ -168,14 +168,14 @@ private:
 // ---- joining ----
 
 /// Process `p` is dead, its byte is locked by us, and its generation has passed: whoever asks now
-/// knows. So only one of those that take over wins.
+/// knows. So only one of those that take over wins. A word that names the generation that has just
+/// begun is of a damaged file: nobody else would ever take it back.
 template <class Replay>
 void membership::settle_locks(const image& in, std::uint32_t p, Replay replay) {
     for (lock_line* const line : {&in.locks().heap, &in.locks().names}) {
         std::uint32_t word = line->word.load();
         if (process_of(word) != p) continue;
         const std::uint32_t ours = word_of(p, in.process(p).generation.load()) | contended;
-        if ((word & ~contended) == (ours & ~contended)) continue; // it is ours already
         if (!line->word.compare_exchange_strong(word, ours)) continue;
         replay(*line);
         line->word.store(0, std::memory_order_release);
@@ -210,11 +210,9 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             const auto generation = record.generation.fetch_add(1) + 1;
             record.id.set(posix::process_id());
             *place() = {p + 1, generation};
+            settle_locks(in, p, replay); // a damaged file may say that nobody was there
             failure f;
-            if (is_dead) {
-                settle_locks(in, p, replay);
-                f = clean_up(p);
-            }
+            if (is_dead) f = clean_up(p);
             if (!f.failed()) f = bury_the_dead(in, replay, clean_up);
             if (f.failed()) { // for another to clean up
                 place()->process_and_one = 0;

@@ -256,6 +256,23 @@ public:
         return at<cell<std::uint64_t>>(directory_offset + region * sizeof(std::uint64_t));
     }
 
+    /// Whether so many bytes of the heap, from `offset` in it on, lie in the file.
+    [[nodiscard]] bool is_there(std::uint64_t offset, std::uint64_t n_bytes) const noexcept {
+        const std::uint64_t end = header().live.size.load(std::memory_order_acquire);
+        const std::uint64_t there = end - std::min(end, heap_offset());
+        return offset <= there && n_bytes <= there - offset;
+    }
+    /// How many slices of a region have descriptions that can be looked at, whatever a damaged file
+    /// says: none if it is not divided.
+    [[nodiscard]] std::uint32_t described(std::uint32_t region) const noexcept {
+        const auto word = directory(region).get();
+        const auto n = value_of(word);
+        const bool fits = kind_of(word) == region_kind::divided && n <= slices_per_region &&
+                          n % described_by_page == 0 &&
+                          is_there(std::uint64_t{region} * region_bytes, n * sizeof(span));
+        return fits ? static_cast<std::uint32_t>(n) : 0;
+    }
+
     [[nodiscard]] std::byte* region(std::size_t i) const noexcept {
         return heap_ + i * region_bytes;
     }

@@ -95,13 +95,19 @@ public:
         }
     }
 
-    /// Calls `look(node)` for each, in no order.
+    /// Calls `look(node)` for each, in no order. As many as the file has room for: a damaged table
+    /// may name one node as often as it has slots.
     template <class Look> void for_each(Look look) const {
         const name_table* const table = current();
         if (table == nullptr) return;
-        for (std::uint64_t i = 0; i < table->n_slots; ++i)
-            if (const name_node* const node = node_at(table->at(i).load(std::memory_order_acquire)))
-                look(*node);
+        std::uint64_t room = in_.header().live.size.load(std::memory_order_acquire);
+        for (std::uint64_t i = 0; i < table->n_slots; ++i) {
+            const name_node* const node = node_at(table->at(i).load(std::memory_order_acquire));
+            if (node == nullptr) continue;
+            if (node->node_bytes() > room) return;
+            room -= node->node_bytes();
+            look(*node);
+        }
     }
 
     // ---- with the names' lock held ----
@@ -136,7 +142,9 @@ public:
             return nullptr;
         auto* const node = std::launder(reinterpret_cast<name_node*>(in_.file() + offset));
         const std::uint64_t text = std::uint64_t{node->name_bytes} + node->type_name_bytes;
-        return is_in_heap(offset, sizeof(name_node) + text) ? node : nullptr;
+        const bool fits =
+            node->name_bytes <= longest_name && is_in_heap(offset, sizeof(name_node) + text);
+        return fits ? node : nullptr;
     }
     [[nodiscard]] bool is_in_heap(std::uint64_t offset, std::uint64_t n_bytes) const noexcept {
         const std::uint64_t end = in_.header().live.size.load(std::memory_order_acquire);

@@ -263,14 +263,27 @@ private:
     void finish_for_the_dead(lock_line& line) noexcept {
         if (&line != &image_.locks().heap) return;
         const auto& was = line.intent;
-        if (static_cast<intent_kind>(was.kind.get()) != intent_kind::none) {
-            if (was.is_huge.get() != 0)
-                free_regions(was.first.get(), was.n_slices.get());
-            else
-                free_slices(at_index(was.first.get(), was.n_slices.get()));
+        const auto kind = static_cast<intent_kind>(was.kind.get());
+        const auto first = was.first.get();
+        const auto n = was.n_slices.get();
+        if (kind != intent_kind::claim && kind != intent_kind::give_back) {
+            // None; or of a damaged file, as are those below that are not believed: forgotten.
+        } else if (was.is_huge.get() != 0) {
+            if (can_be_huge(first, n)) free_regions(first, n);
+        } else if (const auto at = at_index(first, n); can_be_one(at)) {
+            free_slices(at);
         }
         forget_intent();
         relink_abandoned();
+    }
+    [[nodiscard]] bool can_be_huge(std::uint32_t first, std::uint32_t n) const noexcept;
+    [[nodiscard]] bool can_be_one(const slices& at) const noexcept;
+    [[nodiscard]] bool is_span(const slices& at) const noexcept;
+    [[nodiscard]] bool is_span(const span& of) const noexcept {
+        return is_span(at_index(image_.index_of(of), 1));
+    }
+    static std::uint64_t regions_for(std::uint64_t n_bytes) noexcept {
+        return (std::max<std::uint64_t>(n_bytes, 1) + region_bytes - 1) / region_bytes;
     }
     static slices at_index(std::uint32_t index, std::uint32_t n) noexcept {
         return {index / static_cast<std::uint32_t>(slices_per_region),
@@ -284,9 +297,6 @@ private:
     }
     [[nodiscard]] slice_map committed(std::uint32_t region) const noexcept {
         return slice_map(image_.maps(region).committed);
-    }
-    [[nodiscard]] bool is_divided(std::uint32_t region) const noexcept {
-        return kind_of(image_.directory(region).get()) == region_kind::divided;
     }
     /// Whether no slice is in use but the one that describes the others.
     [[nodiscard]] bool is_empty(std::uint32_t region) const noexcept {
@@ -333,9 +343,10 @@ private:
     /// All that are in use: `look(slice)`.
     template <class Look> void for_each_slice(Look look) const noexcept {
         for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
-            if (!is_divided(region)) continue;
-            for (std::uint32_t i = used(region).next(1, true); i < slices_per_region;
-                 i = used(region).next(i + 1, true))
+            const auto known = image_.described(region);
+            if (known == 0) continue;
+            const auto map = used(region);
+            for (auto i = map.next(1, true); i < known; i = map.next(i + 1, true))
                 look(image_.span_at(slices{region, i, 1}.index()));
         }
     }
@@ -371,17 +382,75 @@ inline bool drain(span& of) noexcept {
     return true;
 }
 
+// ---- what the dead have left, in a file that may be damaged ----
+
+/// Whether these regions are one block, or partly so.
+inline bool shared_heap::can_be_huge(std::uint32_t first, std::uint32_t n) const noexcept {
+    if (first >= image_.n_regions() || n > image_.n_regions() - first) return false;
+    const auto end = first + n;
+    for (auto i = first; i < end; ++i) {
+        const auto word = image_.directory(i).get();
+        switch (kind_of(word)) {
+        case region_kind::huge:
+            if (i != first || regions_for(value_of(word)) != n) return false;
+            break;
+        case region_kind::huge_more:
+            if (i == first) return false;
+            break;
+        case region_kind::unused: break;
+        default:
+            if (image_.described(i) == 0 || !is_empty(i)) return false;
+        }
+    }
+    // Else it goes on.
+    return end == image_.n_regions() ||
+           kind_of(image_.directory(end).get()) != region_kind::huge_more;
+}
+
+/// Whether these slices are one span or run, or partly so.
+inline bool shared_heap::can_be_one(const slices& at) const noexcept {
+    const auto known = at.region < image_.n_regions() ? image_.described(at.region) : 0;
+    if (at.first == 0 || at.first >= known || at.n > known - at.first) return false;
+    const auto belongs = [&](std::uint32_t i) {
+        const span& slice = image_.span_at(at.index() + i);
+        const auto state = slice.state.get();
+        return i == 0 ? state != span_state::more
+                      : state == span_state::more && slice.distance.get() == i;
+    };
+    for (std::uint32_t i = 0; i < at.n; ++i)
+        if (image_.span_at(at.index() + i).state.get() != span_state::free && !belongs(i))
+            return false;
+    return at.end() == known || !belongs(at.n); // else it goes on
+}
+
+/// Whether a span of blocks begins there, of which all lies in the file that was ever handed out.
+inline bool shared_heap::is_span(const slices& at) const noexcept {
+    const auto known = image_.described(at.region);
+    if (at.first == 0 || at.first >= known) return false;
+    const span& of = image_.span_at(at.index());
+    const auto c = of.size_class.get();
+    if (of.state.get() != span_state::blocks || c >= n_classes) return false;
+    const auto bump = of.bump.get();
+    return classes[c].n_slices <= known - at.first && bump <= classes[c].span_bytes &&
+           bump % classes[c].block_bytes == 0 &&
+           image_.is_there(std::uint64_t{at.index()} * slice_bytes, bump);
+}
+
 /// What a thread has left that was killed, as its blocks tell: a free block is never lost that is
 /// in one of the lists, and none is in two.
+///
+/// Requires: `is_span`.
 inline void shared_heap::settle(span& of) noexcept {
-    const auto c = of.size_class.get();
-    if (c >= n_classes) return;
-    const auto& facts = classes[c];
+    const auto& facts = classes[of.size_class.get()];
+    const auto bump = of.bump.get();
     std::byte* const start = start_of(&of);
+    const auto is_link = [&](std::uint32_t link) {
+        return link != 0 && link <= bump && (link - 1) % facts.block_bytes == 0;
+    };
     // How far a list leads, if it is one: no longer than there are blocks.
     const auto length_of = [&](std::uint32_t link, std::uint32_t stop_at) {
         std::uint32_t n = 0;
-        while (link != 0 && link != stop_at && link <= facts.span_bytes && n <= facts.n_blocks) {
+        while (link != stop_at && is_link(link) && n <= facts.n_blocks) {
             link = link_in(start + link - 1);
             ++n;
         }
@@ -392,12 +461,13 @@ inline void shared_heap::settle(span& of) noexcept {
         const bool is_merged = of.local_free.get() == pending;
         const bool is_still_there =
             returned == pending || length_of(returned, pending).second == pending;
-        if (!is_merged && !is_still_there && of.local_free.get() == 0) of.local_free.set(pending);
+        if (!is_merged && !is_still_there && of.local_free.get() == 0 && is_link(pending))
+            of.local_free.set(pending);
         keep_order();
     }
     // What others have returned counts as used until it is taken over.
     const auto n_free = length_of(of.local_free.get(), 0).first;
-    const auto n_bumped = of.bump.get() / facts.block_bytes;
+    const auto n_bumped = bump / facts.block_bytes;
     of.used.set(n_bumped > n_free ? n_bumped - n_free : 0);
     keep_order();
     of.pending.set(0);
@@ -491,7 +561,7 @@ inline failure shared_heap::find_slices(std::uint32_t n, std::uint32_t alignment
 inline failure shared_heap::find_committed(std::uint32_t n, std::uint32_t alignment,
                                            slices& found) noexcept {
     for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
-        if (!is_divided(region)) continue;
+        if (image_.described(region) == 0) continue;
         const auto& maps = image_.maps(region);
         slice_map::words not_to_have;
         for (std::size_t i = 0; i < not_to_have.size(); ++i)
@@ -573,6 +643,7 @@ inline void shared_heap::free_slices(const slices& of) noexcept {
         span& slice = image_.span_at(of.index() + i);
         slice.owner.store(0, std::memory_order_relaxed);
         slice.state.set(span_state::free);
+        keep_order(); // so that who finishes this knows it for what it is: `can_be_one`
         slice.distance.set(0);
         slice.returned.store(0, std::memory_order_relaxed);
     }
@@ -605,8 +676,7 @@ inline void shared_heap::remove_abandoned(span& of) noexcept {
 inline void shared_heap::relink_abandoned() noexcept {
     for (auto& head : image_.root().abandoned) head.set(0);
     for_each_slice([&](span& of) {
-        if (of.state.get() != span_state::blocks || of.owner.load() != 0) return;
-        push_abandoned(of);
+        if (is_span(of) && of.owner.load() == 0) push_abandoned(of);
     });
 }
 
@@ -659,6 +729,7 @@ inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& fo
     for (std::uint32_t i = 0; i < at.n; ++i) {
         span& slice = image_.span_at(at.index() + i);
         slice.distance.set(static_cast<std::uint16_t>(i));
+        keep_order();
         slice.state.set(i == 0 ? span_state::blocks : span_state::more);
     }
     made.owner.store(owner, std::memory_order_relaxed);
@@ -683,7 +754,7 @@ inline void shared_heap::reclaim(span& of) noexcept {
 inline void shared_heap::reclaim_all() noexcept {
     const auto held = lock();
     for_each_slice([&](span& of) {
-        if (of.state.get() == span_state::blocks && of.owner.load() == 0) reclaim_with_lock(of);
+        if (is_span(of) && of.owner.load() == 0) reclaim_with_lock(of);
     });
 }
 
@@ -723,6 +794,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
         span& slice = image_.span_at(at.index() + i);
         slice.owner.store(0, std::memory_order_relaxed);
         slice.distance.set(static_cast<std::uint16_t>(i));
+        keep_order();
         slice.state.set(i == 0 ? span_state::run : span_state::more);
     }
     forget_intent();
@@ -732,10 +804,8 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
 
 /// Whole regions, the descriptions in them included.
 inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noexcept {
-    const std::uint64_t wanted =
-        (std::max<std::size_t>(n_bytes, 1) + region_bytes - 1) / region_bytes;
     if (n_bytes > capacity_bytes()) return posix::failed(call, ENOMEM);
-    const auto n = static_cast<std::uint32_t>(wanted);
+    const auto n = static_cast<std::uint32_t>(regions_for(n_bytes));
     std::uint32_t first = 0;
     for (std::uint32_t i = 0; i - first < n; ++i) {
         if (i == image_.n_regions()) return posix::failed(call, ENOMEM);
@@ -744,7 +814,7 @@ inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noe
     const std::uint64_t offset = image_.heap_offset() + std::uint64_t{first} * region_bytes;
     if (auto f = commit(offset, std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
     for (std::uint32_t i = first; i < first + n; ++i)
-        if (is_divided(i)) set_committed({i, 0, slices_per_region}, false);
+        if (image_.described(i) != 0) set_committed({i, 0, slices_per_region}, false);
     auto& total = image_.root().committed_bytes;
     total.set(total.get() + n_bytes);
     intend(intent_kind::claim, first, n, true);
@@ -781,8 +851,7 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     }
     const auto held = lock();
     if (is_huge) {
-        const auto n = static_cast<std::uint32_t>(
-            (std::max<std::size_t>(n_bytes, 1) + region_bytes - 1) / region_bytes);
+        const auto n = static_cast<std::uint32_t>(regions_for(n_bytes));
         intend(intent_kind::give_back, region, n, true);
         free_regions(region, n);
         auto& total = image_.root().committed_bytes;
@@ -841,7 +910,7 @@ inline failure shared_heap::take_thread(thread_id& id) noexcept {
 /// Nothing of what the threads of process `p` had is lost, but the blocks that they were just about
 /// to hand out. Can be done again from the beginning, whenever it was cut short.
 ///
-/// The lists of abandoned spans are made anew: a kill may have left a span between two of them.
+/// The rings of abandoned spans are linked anew: a kill may have left a span between two of them.
 inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
     const auto held = lock();
     const auto is_dead = [&](thread_id owner) {
@@ -849,12 +918,16 @@ inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
         return record.process.load() == p + 1 &&
                make_thread_id(place_of(owner), record.generation.get()) == owner;
     };
+    for (auto& head : image_.root().abandoned) head.set(0); // in a damaged file they lead anywhere
     for_each_slice([&](span& of) {
-        if (of.state.get() == span_state::blocks && is_dead(of.owner.load())) {
+        const auto owner = of.owner.load();
+        if ((owner == 0 || is_dead(owner)) && is_span(of)) {
+            if (owner == 0) return push_abandoned(of);
             settle(of);
             abandon_or_free(of);
         } else if (of.state.get() == span_state::purging && of.pending.get() == p + 1) {
             const auto at = run_of(of, static_cast<std::size_t>(of.n_bytes.get()));
+            if (!can_be_one(at)) return;
             set_committed(at, false); // of which it may have given blocks back
             free_with_intent(at);
         }
@@ -875,6 +948,7 @@ inline failure shared_heap::trim() noexcept {
             break;
         }
         if (kind_of(word) != region_kind::divided) continue;
+        if (image_.described(region) == 0) return {}; // a damaged file is left as it is
         std::uint32_t n_left = slices_per_region;
         while (n_left > 1 && !used(region).test(n_left - 1)) --n_left;
         set_committed({region, n_left, static_cast<std::uint32_t>(slices_per_region) - n_left},
@@ -901,12 +975,14 @@ inline heap_usage shared_heap::usage() const noexcept {
         switch (kind_of(word)) {
         case region_kind::unused: all.free_bytes += region_bytes - slice_bytes; break;
         case region_kind::huge: all.used_bytes += value_of(word); break;
-        case region_kind::divided:
-            for (std::uint32_t i = 1; i < slices_per_region; ++i) {
+        case region_kind::divided: {
+            const auto known = image_.described(region);
+            for (std::uint32_t i = 1; known != 0 && i < slices_per_region; ++i) {
                 if (!used(region).test(i)) {
                     all.free_bytes += slice_bytes;
                     continue;
                 }
+                if (i >= known) break; // damaged
                 const span& of = image_.span_at(slices{region, i, 1}.index());
                 if (of.state.get() == span_state::run) {
                     all.used_bytes += of.n_bytes.get();
@@ -920,6 +996,7 @@ inline heap_usage shared_heap::usage() const noexcept {
                 }
             }
             break;
+        }
         case region_kind::huge_more: break;
         }
     }
