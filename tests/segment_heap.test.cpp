@@ -86,11 +86,12 @@ std::byte* base_of(const segment& in) {
     return static_cast<std::byte*>(const_cast<void*>(in.base_address()));
 }
 
-/// Some bytes at the beginning and at the end, and a few of every kilobyte between.
+/// Some bytes at the beginning and at the end, and a few hundred between.
 template <class Touch> void touch(std::size_t n_bytes, Touch each) {
     constexpr std::size_t ends = 256;
     for (std::size_t i = 0; i < std::min(ends, n_bytes); ++i) each(i);
-    for (std::size_t i = KiB; i + ends < n_bytes; i += KiB) each(i);
+    const std::size_t step = std::max<std::size_t>(KiB, n_bytes / 512);
+    for (std::size_t i = step; i + ends < n_bytes; i += step) each(i);
     for (std::size_t i = n_bytes - std::min(ends, n_bytes); i < n_bytes; ++i) each(i);
 }
 std::byte pattern(std::uint64_t seed, std::size_t i) {
@@ -1087,4 +1088,433 @@ TEST_CASE("on a full disk, memory that has its blocks already is found wherever 
         blocks.push_back(block::make(in, {300'000, 3}, 0));
         expect(in.check().clean());
     });
+}
+
+// ---- when system calls fail ----
+
+namespace {
+
+/// The life of a segment, with a block of every kind. What fails to be allocated is tried once more,
+/// which must succeed.
+void live(const mmstl::backing& at, mmstl::allocation how, bool with_regions) {
+    auto in = segment::open_or_create(at, {.capacity_bytes = 128 * MiB, .allocation = how});
+    std::vector<block> blocks;
+    const auto allocate = [&](request as) {
+        if (exhausted([&] { blocks.push_back(block::make(in, as, blocks.size())); }))
+            blocks.push_back(block::make(in, as, blocks.size()));
+    };
+    for (const request each :
+         {request{24, 3}, request{5000, 3}, request{20'000, 3}, request{MiB, 3}, request{100, 20}})
+        allocate(each);
+    if (with_regions) allocate({17 * MiB, 3});
+    for (int i = 0; i < 300; ++i) allocate({8192, 3}); // grows, at first page by page
+    expect(in.check().clean(), "clean");
+    expect(in.check().n_blocks == blocks.size(), "all of them");
+    for (const auto& one : blocks) expect(one.free(in), "whole");
+    expect(in.check().n_blocks == 0, "none left");
+    in.flush();
+    in.close();
+}
+
+} // namespace
+
+TEST_CASE("whichever system call fails, a segment fails cleanly or goes on") {
+    const auto where = GENERATE(kind::file, kind::shared_memory);
+    const auto how = GENERATE(mmstl::allocation::automatic, mmstl::allocation::sparse);
+    const auto error = GENERATE(EIO, ENOSPC, ENOMEM, EOPNOTSUPP, EMFILE);
+    const auto exists = GENERATE(false, true);
+    // A disk takes its time.
+    const bool is_slow = where == kind::file || how == mmstl::allocation::automatic;
+    if (soak_scale() == 1 && error != (is_slow ? EIO : EOPNOTSUPP)) return;
+    const bool with_regions = where != kind::file || soak_scale() != 1;
+    INFO("errno " << error << " in " << where << (exists ? ", opened" : ", created"));
+    const sample made(where);
+    const auto at = made.backing();
+    const auto again = [&] { // with what the failure has left
+        try {
+            live(at, how, false);
+        } catch (const std::exception& e) {
+            FAIL_CHECK("afterwards: " << e.what());
+        }
+    };
+    again(); // what is made once in a process
+    std::error_code ignored;
+    if (!exists) at.remove(ignored);
+    const auto before = holdings::now();
+    const long n = fault::for_each_failure(
+        [&] { live(at, how, with_regions); }, error,
+        [&](const fault::outcome& result) {
+            INFO("call " << result.nth << ", " << fault::name_of(result.which));
+            CHECK(holdings::now().beyond(before) == "");
+            try {
+                if (result.exception) std::rethrow_exception(result.exception);
+            } catch (const mmstl::mapping_error& e) {
+                CHECK(e.code() == std::error_code(error, std::system_category()));
+                CHECK_FALSE(e.path().empty());
+            } catch (const std::exception& e) {
+                FAIL_CHECK("not a mapping_error: " << e.what());
+            }
+            again();
+            if (!exists) at.remove(ignored);
+        });
+    CHECK(n > 20);
+}
+
+TEST_CASE("every interruption of a segment's life is survived") {
+    const shared_memory_name name;
+    const auto life = [&] {
+        live(mmstl::shared_memory(name.text()), mmstl::allocation::automatic, true);
+        ::shm_unlink(name.text().c_str());
+    };
+    CHECK(fault::require_every_interruption_is_survived(life) > 30);
+    for (long nth = 1;; ++nth) {
+        INFO("lock " << nth << " is interrupted");
+        fault::fail armed(fault::call::fcntl, nth, EINTR);
+        REQUIRE_NOTHROW(life());
+        if (!armed.hit()) break;
+    }
+}
+
+TEST_CASE("whichever system call fails, a forked child finds its place later") {
+    const auto in = segment::create(mmstl::anonymous(), little);
+    auto mine = block::make(in, {100, 3}, 0);
+    constexpr int not_reached = 7;
+    int exit_code = 0;
+    long nth = 1;
+    for (; exit_code == 0; ++nth) {
+        const auto result = in_child([&] {
+            std::optional<fault::call> hit;
+            bool failed = false;
+            {
+                fault::fail armed(nth, EMFILE);
+                failed = exhausted([&] {
+                             expect(block::make(in, {100, 3}, 1).free(in));
+                         }).has_value();
+                hit = armed.hit();
+            }
+            expect(!failed || hit.has_value());
+            expect(block::make(in, {70'000, 3}, 1).free(in));
+            expect(in.check().n_blocks == 1);
+            return hit ? 0 : not_reached;
+        });
+        INFO("call " << nth << ": " << result);
+        exit_code = result.exit_code;
+        CHECK((exit_code == 0 || exit_code == not_reached));
+        bury(in);
+        CHECK(checked(in).n_blocks == 1);
+    }
+    CHECK(nth > 5);
+    CHECK(mine.free(in));
+}
+
+// ---- killed at every instruction ----
+
+namespace {
+
+/// What a process has allocated, for another to see when it was killed.
+struct ledger {
+    static constexpr std::size_t most = 4096;
+    std::size_t n = 0;
+    std::array<block, most> blocks{};
+};
+
+/// A segment, a process that uses it and is killed, and what it had.
+class victim {
+public:
+    victim()
+        : in_(segment::create(made_.backing(), little)),
+          ledger_(static_cast<ledger*>(::mmap(nullptr, sizeof(ledger), PROT_READ | PROT_WRITE,
+                                              MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
+        REQUIRE(ledger_ != MAP_FAILED); // NOLINT: the macro casts
+        new (ledger_) ledger;
+    }
+    victim(const victim&) = delete;
+    victim& operator=(const victim&) = delete;
+    ~victim() { ::munmap(ledger_, sizeof(ledger)); }
+
+    segment& in() { return in_; }
+
+    // ---- of the process that is killed, or of one before ----
+
+    block& make(request as) {
+        expect(ledger_->n < ledger::most);
+        auto& next = ledger_->blocks[ledger_->n];
+        next = block::make(in_, as, ledger_->n + 1);
+        ++ledger_->n;
+        return next;
+    }
+    void make(request as, std::size_t n) {
+        while (n-- != 0) make(as);
+    }
+    [[nodiscard]] block& at(std::size_t i) { return ledger_->blocks[i]; }
+    [[nodiscard]] block& back() { return at(ledger_->n - 1); }
+    [[nodiscard]] std::size_t size() const { return ledger_->n; }
+    /// What is not counted any more: it is about to be freed.
+    block forget(std::size_t i) {
+        const auto gone = at(i);
+        ledger_->n -= 1;
+        at(i) = at(ledger_->n);
+        return gone;
+    }
+    void free(std::size_t i) { expect(forget(i).free(in_), "whole"); }
+
+    // ---- of the one that finds it dead ----
+
+    /// Nothing is lost but what it had in hand, and nothing is there twice.
+    void check_afterwards(std::uint64_t most_in_hand) {
+        bury(in_);
+        const auto n_blocks = checked(in_).n_blocks;
+        CHECK(n_blocks >= size());
+        CHECK(n_blocks <= size() + most_in_hand);
+        const auto n_lost = n_blocks - size();
+        // All that is free is handed out, and to nobody else.
+        std::vector<block> others;
+        for (const std::size_t n_bytes : {1024U, 8192U, 16384U})
+            for (std::uint64_t i = 0; i < 80; ++i)
+                others.push_back(block::make(in_, {n_bytes, 3}, 1000 + i));
+        for (std::uint64_t i = 0; i < 4; ++i)
+            others.push_back(block::make(in_, {70'000, 3}, 2000 + i));
+        CHECK(checked(in_).n_blocks == n_blocks + others.size());
+        long n_spoilt = 0;
+        for (std::size_t i = 0; i < size(); ++i) n_spoilt += at(i).free(in_) ? 0 : 1;
+        CHECK(n_spoilt == 0);
+        free_all(in_, others);
+        CHECK(checked(in_).n_blocks == n_lost);
+    }
+
+    /// Whether what all processes see has changed since it was last asked: of blocks, where links
+    /// are.
+    bool has_changed() {
+        const auto& in = heap::heaps_of_this_process().find(base_of(in_))->shared.in();
+        const auto length = static_cast<std::size_t>(in_.size_bytes());
+        const std::byte* const file = in.file();
+        const std::size_t described = std::min<std::size_t>(length, in.heap_offset() + 8 * KiB);
+        std::vector<std::byte> now(file + heap::locks_offset, file + described);
+        for (auto at = described; at < std::min(length, described + MiB); at += 4 * KiB)
+            now.insert(now.end(), file + at, file + at + 16);
+        if (now == seen_) return false;
+        seen_ = std::move(now);
+        return true;
+    }
+
+private:
+    sample made_{kind::shared_memory};
+    segment in_;
+    ledger* ledger_;
+    std::vector<std::byte> seen_;
+};
+
+struct scenario {
+    const char* name;
+    std::function<void(victim&)> before;  ///< in the test's process, which lives on
+    std::function<void(victim&)> prepare; ///< in the one that is killed
+    std::function<void(victim&)> operation;
+    std::function<void(victim&)> after = [](victim&) {}; ///< while nobody knows that it is dead
+    std::uint64_t most_in_hand = 1;
+};
+
+/// Kills wherever what others see has just changed, and at some places between.
+void kill_at_every_change(const scenario& one) {
+    INFO(one.name);
+    const auto start = [&](victim& of) {
+        one.before(of);
+        return std::make_unique<stepped_child>([&] { one.operation(of); },
+                                               [&] { one.prepare(of); });
+    };
+    const auto finish = [&](victim& of, long k, long n) {
+        INFO("killed after instruction " << k << " of " << n);
+        one.after(of);
+        of.check_afterwards(one.most_in_hand);
+    };
+    std::vector<long> kills{0};
+    long n_steps = 0;
+    {
+        victim watched;
+        const auto walker = start(watched);
+        if (walker->now() == stepped_child::state::refused)
+            return skip_loudly("ptrace is not allowed here");
+        watched.has_changed();
+        for (; walker->now() == stepped_child::state::inside; ++n_steps) {
+            if (watched.has_changed()) kills.push_back(n_steps);
+            walker->step();
+        }
+        REQUIRE(walker->now() == stepped_child::state::at_end);
+        kills.push_back(n_steps);
+        walker->kill();
+        finish(watched, n_steps, n_steps);
+    }
+    const long n_changes = static_cast<long>(kills.size());
+    for (long k = 1; k < 4; ++k) kills.push_back(k * n_steps / 4);
+    std::sort(kills.begin(), kills.end());
+    // Of a long operation not all of them, but with MMSTL_SOAK.
+    const long budget = soaked(10'000);
+    const long all_steps = std::accumulate(kills.begin(), kills.end(), 0L);
+    const long stride = std::clamp((all_steps + budget - 1) / budget, 1L,
+                                   std::max(1L, static_cast<long>(kills.size()) / 5));
+    long n_kills = 0;
+    for (std::size_t i = 0; i < kills.size(); i += static_cast<std::size_t>(stride), ++n_kills) {
+        victim killed;
+        {
+            const auto walker = start(killed);
+            for (long k = 0; k < kills[i] && walker->now() == stepped_child::state::inside; ++k)
+                walker->step();
+            walker->kill();
+        }
+        finish(killed, kills[i], n_steps);
+    }
+    std::printf("%s: %ld instructions, %ld changes, killed %ld times\n", one.name, n_steps,
+                n_changes, n_kills);
+}
+
+constexpr request small_block{8192, 3}; // eight in a span
+constexpr request medium_block{16384, 3};
+
+/// A thread allocates, and ends.
+void make_in_a_thread(victim& of, request as, std::size_t n) {
+    std::thread([&] { of.make(as, n); }).join();
+}
+
+std::vector<scenario> scenarios() {
+    const auto nothing = [](victim&) {};
+    const auto allocate = [](request as) {
+        return [as](victim& of) {
+            (void)allocating_at[as.log2_alignment].allocate(base_of(of.in()), as.n_bytes);
+        };
+    };
+    const auto free_at = [](std::size_t i) { // without a look at what is in it
+        return [i](victim& of) {
+            const auto& one = of.at(i);
+            allocating_at[one.as.log2_alignment].deallocate(base_of(of.in()), one.at,
+                                                            one.as.n_bytes);
+        };
+    };
+    const auto free_last = [free_at](victim& of) { free_at(of.size() - 1)(of); };
+    const auto hand_over_last = [](victim& of) { (void)of.forget(of.size() - 1); };
+    std::vector<scenario> all;
+    all.push_back({"a block of the thread's own list", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 5);
+                       of.free(2);
+                       of.free(0);
+                   },
+                   allocate(small_block)});
+    all.push_back({"a block that is new", nothing, [](victim& of) { of.make(small_block, 3); },
+                   allocate(small_block)});
+    all.push_back({"freeing a block of one's own", nothing,
+                   [](victim& of) { of.make(small_block, 3); }, free_last, hand_over_last});
+    all.push_back({"freeing another process's block", [](victim& of) { of.make(small_block, 3); },
+                   [](victim& of) {
+                       of.make({64, 3});
+                   },
+                   free_at(1), [](victim& of) { (void)of.forget(1); }});
+    all.push_back({"taking over what others have returned", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 8);
+                       std::thread([&] {
+                           for (int i = 0; i < 3; ++i) of.free(1);
+                       }).join();
+                   },
+                   allocate(small_block)});
+    all.push_back({"taking over, while others return more", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 8);
+                       std::thread([&] {
+                           for (int i = 0; i < 3; ++i) of.free(1);
+                       }).join();
+                   },
+                   allocate(small_block), [](victim& of) { of.free(0); }});
+    all.push_back({"a span that was full, and of which others have returned some", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 16); // the first span is full, the second as well
+                       std::thread([&] {
+                           for (std::size_t i = 0; i < 3; ++i) of.free(i);
+                       }).join();
+                   },
+                   allocate(small_block)});
+    all.push_back({"a new span", nothing, [](victim& of) { of.make(small_block, 8); },
+                   allocate(small_block)});
+    all.push_back({"a new span of eight slices", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                   },
+                   allocate(medium_block)});
+    all.push_back({"pages for a span", nothing,
+                   [](victim& of) {
+                       of.make({1024, 3}, 4);
+                   },
+                   allocate({1024, 3})});
+    all.push_back({"a span that another thread has left", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                       make_in_a_thread(of, small_block, 20);
+                       of.free(3);
+                   },
+                   allocate(small_block)});
+    all.push_back({"freeing the last block of a span", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 24); // three spans, the first two are full
+                       of.free(8);               // the second has room, the first a block
+                       for (std::size_t i = 7; i != 0; --i) of.free(i);
+                   },
+                   free_at(0), [](victim& of) { (void)of.forget(0); }});
+    all.push_back({"returning the last block of a span that nobody owns", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                       make_in_a_thread(of, small_block, 10);
+                       while (of.size() != 2) of.free(1);
+                   },
+                   free_last, hand_over_last});
+    all.push_back({"a run", nothing, [](victim& of) { of.make({64, 3}); }, allocate({70'000, 3})});
+    all.push_back({"freeing a run", nothing,
+                   [](victim& of) {
+                       of.make({70'000, 3});
+                       of.make({70'000, 3});
+                   },
+                   free_last, hand_over_last});
+    all.push_back({"freeing a run that is punched out", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                       of.make({2 * MiB, 3});
+                   },
+                   free_last, hand_over_last});
+    all.push_back({"regions", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                   },
+                   allocate({17 * MiB, 3})});
+    all.push_back({"freeing regions", nothing,
+                   [](victim& of) {
+                       of.make({64, 3});
+                       of.make({17 * MiB, 3});
+                   },
+                   free_last, hand_over_last});
+    all.push_back({"the end of a process that closes", nothing,
+                   [](victim& of) {
+                       of.make(small_block, 12);
+                       of.make({64, 3}, 3);
+                       of.make(medium_block, 2);
+                       of.free(13);
+                       of.make({200, 3});
+                       of.free(of.size() - 1); // an empty span
+                   },
+                   [](victim& of) { of.in() = segment(); }, nothing, 0});
+    all.push_back({"cleaning up behind the dead",
+                   [](victim& of) {
+                       const auto result = in_child([&] {
+                           of.make(small_block, 12);
+                           of.make(medium_block, 2);
+                           of.free(13);
+                           of.free(2);
+                           ::raise(SIGKILL);
+                       });
+                       CHECK(result.signal == SIGKILL);
+                   },
+                   nothing, allocate(small_block)});
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("whoever is killed at whatever instruction loses what he had in hand, and no more") {
+    for (const auto& one : scenarios()) kill_at_every_change(one);
 }

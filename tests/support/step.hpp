@@ -36,11 +36,13 @@ public:
         dead,    ///< it ended by a signal or exited inside the operation
     };
 
-    explicit stepped_child(const std::function<void()>& operation) {
+    /// `prepare` runs at full speed before it.
+    explicit stepped_child(const std::function<void()>& operation,
+                           const std::function<void()>& prepare = {}) {
         std::fflush(nullptr);
         pid_ = ::fork();
         if (pid_ == -1) throw std::system_error(errno, std::system_category(), "fork");
-        if (pid_ == 0) live(operation);
+        if (pid_ == 0) live(operation, prepare);
         if (!reap() || !WIFSTOPPED(status_)) { // no first marker: it could not be traced
             state_ = state::refused;
             return;
@@ -79,11 +81,13 @@ public:
     }
 
 private:
-    [[noreturn]] static void live(const std::function<void()>& operation) noexcept {
+    [[noreturn]] static void live(const std::function<void()>& operation,
+                                  const std::function<void()>& prepare) noexcept {
         detail::become_plain_process();
         if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == -1) ::_exit(1);
-        mark();
         try {
+            if (prepare) prepare();
+            mark();
             operation();
         } catch (...) {
             ::_exit(exit_code_of_exception);

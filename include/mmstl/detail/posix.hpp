@@ -558,7 +558,7 @@ inline failure map_forgetful(std::size_t length, std::byte*& base) noexcept {
     void* const got =
         ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) return failed("mmap"); // NOLINT: the macro casts
-    if (::madvise(got, length, MADV_WIPEONFORK) == -1) {
+    if (retry([&] { return ::madvise(got, length, MADV_WIPEONFORK); }) == -1) {
         const auto f = failed("madvise");
         ::munmap(got, length);
         return f;

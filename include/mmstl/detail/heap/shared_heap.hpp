@@ -484,14 +484,12 @@ inline failure shared_heap::extend(std::uint64_t file_bytes) noexcept {
         const auto wanted = std::min(file_bytes + ahead, most);
         posix::facts now;
         if (auto f = posix::examine(growing_.fd, now); f.failed()) return f;
-        if (now.size_bytes < wanted) {
-            auto f = posix::check_size_limit(wanted);
-            if (!f.failed()) f = posix::truncate(growing_.fd, wanted);
-            if (f.failed() && now.size_bytes < file_bytes)
-                f = posix::truncate(growing_.fd, file_bytes);
-            if (f.failed() && now.size_bytes < file_bytes) return f;
-            if (!f.failed()) file_bytes = std::max(file_bytes, wanted);
-        }
+        auto f = posix::check_size_limit(wanted);
+        if (!f.failed() && now.size_bytes < wanted) f = posix::truncate(growing_.fd, wanted);
+        if (!f.failed())
+            file_bytes = wanted;
+        else if (now.size_bytes < file_bytes) // without what is ahead of need
+            if (f = posix::truncate(growing_.fd, file_bytes); f.failed()) return f;
     }
     length.store(file_bytes);
     return {};
