@@ -110,12 +110,14 @@ TEST_CASE("every container is there again in another process, in a file and in s
             fill_and_verify(made);
             made.close();
         }
-        for (const bool legacy : {false, true})
+        for (const bool legacy : {false, true}) {
+            if (legacy && MMSTL_TESTS_SANITIZED) break; // they have addresses of their own
             for (const char* const what : {"verify", "verify", "add", "replace", "verify"}) {
                 const auto result = other_process(what, kind, text, legacy);
                 INFO(what << (legacy ? ", legacy layout: " : ": ") << result);
                 CHECK(result.ok());
             }
+        }
         auto again = segment::open(at);
         fill_and_verify(again);
         CHECK(again.check().clean());
