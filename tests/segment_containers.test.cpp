@@ -291,13 +291,12 @@ TEST_CASE("no way of putting things into a segment leaves an address of the proc
         auto& tuple = made.construct<mmstl::vector<std::tuple<int, mmstl::string>>>("tuples");
         tuple.emplace_back(1, text);
     }
-#ifdef _LIBCPP_VERSION
-    // A short string is copied there with the bytes that it does not use, and those may hold
-    // anything: nothing reads them, but they can look like addresses.
     const auto n_before = count_addresses_of_process(made);
-#else
-    const std::size_t n_before = 0;
-    CHECK(count_addresses_of_process(made) == n_before);
+#ifndef _LIBCPP_VERSION
+    // There, a short string is copied with the bytes that it does not use, and those may hold
+    // anything: nothing reads them, but they can look like addresses. So do numbers, to sanitizers,
+    // which map most addresses there are.
+    if (!MMSTL_TESTS_SANITIZED) CHECK(n_before == 0);
 #endif
     made.construct<mmstl::vector<const void*>>("planted", 1, static_cast<const void*>(&made));
     CHECK(count_addresses_of_process(made) == n_before + 1); // it would have been found
