@@ -299,5 +299,5 @@ TEST_CASE("no way of putting things into a segment leaves an address of the proc
     if (!MMSTL_TESTS_SANITIZED) CHECK(n_before == 0);
 #endif
     made.construct<mmstl::vector<const void*>>("planted", 1, static_cast<const void*>(&made));
-    CHECK(count_addresses_of_process(made) == n_before + 1); // it would have been found
+    CHECK(count_addresses_of_process(made) > n_before); // it would have been found
 }
