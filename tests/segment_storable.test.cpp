@@ -15,6 +15,7 @@
 #include <bitset>
 #include <chrono>
 #include <complex>
+#include <concepts>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -73,10 +74,18 @@ union either {
     float real;
 };
 /// What cannot be looked into.
-struct with_member {
-    mmstl::string name;
+class with_member {
+    mmstl::string name_;
+
+public:
+    const mmstl::string& name() const { return name_; }
+};
+struct with_constructor {
+    with_constructor() {}
+    std::string name;
 };
 struct tree {
+    using allocator_type = shared_allocator<char>;
     mmstl::vector<tree> children;
 };
 struct window {
@@ -120,6 +129,192 @@ template <class T, class Hash> struct flat_set {
     using key_equal = std::equal_to<>;
 };
 
+/// Aggregates that are refused.
+struct job {
+    int priority;
+    mmstl::string name;
+};
+struct nested {
+    int number;
+    job inner;
+};
+struct derived : job {
+    int more;
+};
+struct of_std_string {
+    std::string name;
+};
+struct of_const {
+    const std::string name;
+};
+struct of_function {
+    std::function<void()> call;
+};
+struct of_any {
+    std::any what;
+    int number;
+};
+struct of_mutex {
+    std::mutex mutex;
+};
+struct of_move_only {
+    int number;
+    std::unique_ptr<int> owned;
+};
+struct of_callback {
+    int number;
+    void (*call)();
+};
+struct of_callbacks {
+    char name[64];
+    void (*calls[40])();
+};
+struct of_interface {
+    std::string_view name;
+};
+struct of_optional {
+    std::optional<int> number;
+    std::optional<std::string> name;
+};
+struct of_pair {
+    std::pair<int, mmstl::string> pair;
+};
+struct of_array {
+    std::array<mmstl::string, 2> names;
+};
+struct of_strings {
+    mmstl::string names[2];
+};
+struct behind_arrays {
+    char first[16];
+    int second[3][5];
+    double third;
+    char fourth[256];
+    std::string name;
+};
+struct behind_many {
+    int a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t;
+    std::string name;
+};
+struct behind_bits {
+    unsigned a : 3;
+    unsigned : 2;
+    unsigned b : 4;
+    std::string name;
+};
+struct behind_union {
+    int kind;
+    union {
+        int number;
+        float real;
+    };
+    std::string name;
+};
+struct behind_empty {
+    std::monostate first, second;
+    std::string name;
+};
+struct behind_variant {
+    std::variant<int, std::optional<int>> first;
+    std::any second;
+};
+struct behind_default {
+    std::string first = std::string(100, ' ');
+    int second = 1;
+};
+struct no_default {
+    explicit no_default(int);
+};
+struct beside_no_default {
+    no_default first;
+    char tag[64];
+    std::string name;
+    no_default last;
+};
+struct beside_optional {
+    std::optional<int> first;
+    std::string name;
+    no_default last;
+};
+struct of_reference {
+    int& number;
+    no_default other;
+};
+struct with_allocator {
+    using allocator_type = shared_allocator<char>;
+    std::string name;
+};
+
+/// Aggregates that may.
+struct plain {
+    tick ticks[3];
+    std::array<int, 3> numbers;
+    color shade : 2;
+    const char tag[40];
+    volatile int state;
+    plain* const next;
+    std::atomic<int> count;
+    std::tuple<int, int> couple;
+    double tick::*where;
+    union {
+        int number;
+        float real;
+    };
+    no_default other;
+    with_member hidden;
+};
+struct of_plain_optional {
+    std::optional<tick> last;
+    std::variant<int, double> number;
+};
+struct derived_plainly : tick, std::monostate {
+    with_constructor hidden;
+};
+struct of_refused_and_accepted {
+    std::optional<mmstl::wstring> name;
+};
+struct accepted {
+    mmstl::string name;
+};
+struct of_accepted {
+    accepted inner;
+    accepted more[2];
+};
+/// From anything, or from anything of a kind.
+struct greedy {
+    greedy() = default;
+    template <class From> greedy(From&& from); // NOLINT: takes all
+};
+struct label {
+    template <class From>
+        requires std::convertible_to<From, std::string_view>
+        label(const From& from); // NOLINT: implicit
+};
+struct of_greedy {
+    greedy first;
+    label second;
+    greedy more[3];
+};
+/// Whose default does not compile, but is not asked for.
+template <class T> struct slot {
+    T value = T();
+    int number;
+};
+struct explicit_default {
+    explicit explicit_default() {}
+    explicit_default(const explicit_default&) = delete;
+};
+struct of_explicit_default {
+    explicit_default first;
+    int second;
+};
+/// Made of nothing that can be found out: accepted.
+struct unseen {
+    std::string name;
+    no_default other;
+    no_default more[20];
+};
+
 using callback = void (*)(int);
 struct by_length {
     bool operator()(const mmstl::string& a, const mmstl::string& b) const {
@@ -131,6 +326,7 @@ struct by_length {
 
 template <> inline constexpr bool mmstl::segment_storable<user::window> = false;
 template <> inline constexpr bool mmstl::segment_storable<user::callback> = true;
+template <> inline constexpr bool mmstl::segment_storable<user::accepted> = true;
 template <> inline constexpr bool mmstl::segment_storable<std::optional<mmstl::wstring>> = true;
 
 TEST_CASE("numbers, enumerations and classes may lie in a segment") {
@@ -143,6 +339,7 @@ TEST_CASE("numbers, enumerations and classes may lie in a segment") {
     STATIC_REQUIRE(segment_storable<user::tick>);
     STATIC_REQUIRE(segment_storable<user::either>);
     STATIC_REQUIRE(segment_storable<user::with_member>);
+    STATIC_REQUIRE(segment_storable<user::with_constructor>);
     STATIC_REQUIRE(segment_storable<user::tree>);
     STATIC_REQUIRE(segment_storable<user::derived_virtually>); // no pointer that is looked at
     STATIC_REQUIRE(segment_storable<std::complex<double>>);
@@ -280,6 +477,58 @@ TEST_CASE("what does not hand the allocator on may not hold what takes one") {
     STATIC_REQUIRE(segment_storable<std::tuple<std::pair<int, int>>>);
 }
 
+TEST_CASE("the members of an aggregate count") {
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_std_string>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_const>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_function>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_any>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_mutex>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_move_only>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_callback>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_callbacks>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_interface>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_optional>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_reference>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::with_allocator>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::slot<std::string>>);
+    STATIC_REQUIRE_FALSE(segment_storable<mmstl::vector<user::of_std_string>>);
+    STATIC_REQUIRE_FALSE(segment_storable<const user::of_std_string>);
+    STATIC_REQUIRE(segment_storable<user::plain>);
+    STATIC_REQUIRE(segment_storable<user::of_plain_optional>);
+    STATIC_REQUIRE(segment_storable<user::derived_plainly>);
+    STATIC_REQUIRE(segment_storable<user::slot<int>>);
+}
+
+TEST_CASE("an aggregate does not hand the allocator on") {
+    STATIC_REQUIRE_FALSE(segment_storable<user::job>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::nested>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::derived>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_pair>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_array>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::of_strings>);
+    STATIC_REQUIRE_FALSE(segment_storable<mmstl::map<int, user::job>>);
+    STATIC_REQUIRE_FALSE(segment_storable<std::optional<user::job>>);
+}
+
+TEST_CASE("the members of an aggregate are found behind others") {
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_arrays>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_many>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_bits>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_union>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_empty>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_variant>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::behind_default>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::beside_no_default>);
+    STATIC_REQUIRE_FALSE(segment_storable<user::beside_optional>);
+}
+
+TEST_CASE("an aggregate whose members cannot be seen is accepted") {
+    STATIC_REQUIRE(segment_storable<user::of_greedy>);
+    STATIC_REQUIRE(segment_storable<user::slot<user::no_default>>);
+    STATIC_REQUIRE(segment_storable<user::of_explicit_default>);
+    STATIC_REQUIRE(segment_storable<user::unseen>);
+}
+
 TEST_CASE("what is of one process may not, though its header is not included by ours") {
     STATIC_REQUIRE_FALSE(segment_storable<std::function<void()>>);
     STATIC_REQUIRE_FALSE(segment_storable<std::any>);
@@ -338,6 +587,9 @@ TEST_CASE("a specialisation has the last word, and counts within") {
     STATIC_REQUIRE_FALSE(segment_storable<std::pair<int, user::window>>);
     STATIC_REQUIRE(segment_storable<user::callback>);
     STATIC_REQUIRE(segment_storable<mmstl::vector<user::callback>>);
+    STATIC_REQUIRE(segment_storable<user::accepted>);
+    STATIC_REQUIRE(segment_storable<user::of_accepted>);
+    STATIC_REQUIRE(segment_storable<user::of_refused_and_accepted>);
     STATIC_REQUIRE(segment_storable<mmstl::map<int, std::optional<mmstl::wstring>>>);
     mmstl::detail::require_segment_storable<mmstl::vector<user::callback>>();
 }

@@ -47,9 +47,14 @@ struct book {
 
 template <> inline constexpr std::string_view mmstl::persistent_name<book> = "library/book/1";
 
-// Looks as if it could: but its members are in the heap of the process, wherever it is itself.
-struct leaflet {
-    mmstl::string title;
+// Looks as if it could: but its members are in the heap of the process, wherever it is itself, and
+// with a constructor or a private member it is not seen that there are any.
+class leaflet {
+public:
+    mmstl::string& title() { return title_; }
+
+private:
+    mmstl::string title_;
 };
 
 // A lock among processes: of a file, by flock(2).
@@ -171,8 +176,9 @@ void use_own_types(mmstl::segment& seg) {
                 seg.contains(books[0].authors[0].data()));
 
     auto& wrong = seg.construct<leaflet>("leaflet");
-    wrong.title = long_text; // compiles; the text is in the heap of this process, and gone tomorrow
-    std::printf("%d\n", seg.contains(wrong.title.data()));
+    wrong.title() =
+        long_text; // compiles; the text is in the heap of this process, and gone tomorrow
+    std::printf("%d\n", seg.contains(wrong.title().data()));
     seg.destroy<leaflet>("leaflet");
 }
 

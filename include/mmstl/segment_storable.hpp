@@ -5,6 +5,7 @@
 #ifndef MMSTL_SEGMENT_STORABLE_HPP
 #define MMSTL_SEGMENT_STORABLE_HPP
 
+#include <mmstl/detail/aggregate_members.hpp>
 #include <mmstl/detail/uses_allocator.hpp>
 #include <mmstl/shared_allocator.hpp>
 
@@ -22,6 +23,7 @@ namespace mmstl::inline v1 {
 namespace detail {
 
 template <class T> constexpr bool find_segment_storable();
+template <class T> constexpr void require_segment_storable();
 
 } // namespace detail
 
@@ -38,11 +40,14 @@ template <class T> constexpr bool find_segment_storable();
 ///     std::optional, std::variant and arrays (not std::array) of what takes an allocator: they do
 ///     not hand it on, so that a string assigned to an empty one is in the heap of the process
 ///
+///     aggregates with a base or member of these types, or that takes an allocator: they do not
+///     hand one on either (if it can be seen: up to about 32 members are)
+///
 /// A pointer to an object may, and has to point into the same segment.
 ///
-/// The members of a class cannot be looked into: what holds for its elements is for whoever writes
-/// the class to see to. Specialise it, for a type of your own or of another library's, to `false`
-/// where that is not so, and to `true` where it is after all:
+/// The members of classes with constructors or private members cannot be looked into: what holds
+/// for these is for whoever writes the class to see to. Specialise it, for a type of your own or of
+/// another library's, to `false` where that is not so, and to `true` where it is after all:
 ///
 ///     template <> inline constexpr bool mmstl::segment_storable<window> = false;
 ///
@@ -67,6 +72,8 @@ enum class obstacle : unsigned char {
     locking_atomic,
     foreign_allocator,
     keeps_allocator,
+    member_takes_allocator,
+    member_reference,
 };
 
 template <class T> constexpr const char* printed_name() { return __PRETTY_FUNCTION__; }
@@ -182,6 +189,24 @@ template <class... Ts, class Alloc>
 inline constexpr bool keeps_allocator<std::tuple<Ts...>, Alloc> =
     ((takes_allocator<Ts, Alloc> && (is_pair<Ts> || is_std_array<Ts>)) || ...);
 
+template <class T>
+inline constexpr bool takes_shared = takes_allocator<T, shared_allocator<std::byte>>;
+
+struct takes_shared_allocator {
+    template <class U> static constexpr bool accepts = takes_shared<U>;
+};
+/// What takes the allocator is not asked for: that is seen before, or it is in an aggregate that
+/// takes one too, and may contain that.
+struct not_storable {
+    template <class U> static constexpr bool is_refused() {
+        if constexpr (takes_shared<U>)
+            return false;
+        else
+            return !segment_storable<U>;
+    }
+    template <class U> static constexpr bool accepts = is_refused<U>();
+};
+
 /// What stands in the way of a `T`, whatever is in it.
 template <class T> constexpr obstacle find_obstacle() {
     if constexpr (!std::is_object_v<T>) {
@@ -208,18 +233,18 @@ template <class T> constexpr obstacle find_obstacle() {
         } else if constexpr (has_allocator<T>) {
             return is_shared_allocator<typename T::allocator_type> ? obstacle::none
                                                                    : obstacle::foreign_allocator;
+        } else if constexpr (is_std_array<T>) {
+            return obstacle::none;
+        } else if constexpr (!takes_shared<T> && has_member<T, takes_shared_allocator>()) {
+            return obstacle::member_takes_allocator;
+        } else if constexpr (has_reference<T>()) {
+            return obstacle::member_reference;
         } else {
             return obstacle::none;
         }
     } else {
         return obstacle::none;
     }
-}
-
-template <class... Ts> struct type_list {};
-template <class... Ts, class... Us>
-constexpr type_list<Ts..., Us...> operator+(type_list<Ts...>, type_list<Us...>) {
-    return {};
 }
 
 /// The elements of a container: what its allocator is for. (A `value_type` may well be a container
@@ -270,11 +295,35 @@ template <class... Ts> constexpr bool all_storable(type_list<Ts...>) {
 template <class T> constexpr bool find_segment_storable() {
     if constexpr (find_obstacle<T>() != obstacle::none)
         return false;
+    else if constexpr (!all_storable(parts_of<T>))
+        return false;
+    else if constexpr (is_std_array<T>)
+        return true;
     else
-        return all_storable(parts_of<T>);
+        return !has_member<T, not_storable>();
 }
 
 template <class... Ts> constexpr void require_all_storable(type_list<Ts...>);
+
+/// Filters that do not compile for a member that is refused, so that the compiler tells its type.
+struct required_without_allocator {
+    template <class U> static constexpr bool requires_it() {
+        static_assert(!takes_shared<U>,
+                      "not in a segment: a member takes an allocator, which an aggregate does not "
+                      "hand on: give the struct an allocator_type and constructors that take it, "
+                      "or specialise mmstl::segment_storable to true if you give each member the "
+                      "allocator yourself");
+        return false;
+    }
+    template <class U> static constexpr bool accepts = requires_it<U>();
+};
+struct required_storable {
+    template <class U> static constexpr bool requires_it() {
+        if constexpr (!takes_shared<U>) require_segment_storable<U>();
+        return false;
+    }
+    template <class U> static constexpr bool accepts = requires_it<U>();
+};
 
 /// Does not compile unless `segment_storable<T>`, and says why not: which of the types in `T`, the
 /// compiler tells as the place of the instantiation.
@@ -312,12 +361,23 @@ template <class T> constexpr void require_segment_storable() {
                       "come to be in the memory of this process; std::pair, std::array and a "
                       "std::tuple of neither do. If you give the allocator to each value yourself, "
                       "specialise mmstl::segment_storable to true");
-        if constexpr (found == obstacle::none) {
+        static_assert(found != obstacle::member_reference,
+                      "not in a segment: a member is a reference; if it is to what is in the same "
+                      "segment, make it a pointer");
+        if constexpr (found == obstacle::member_takes_allocator) {
+            static_assert(has_member<bare, required_without_allocator>(),
+                          "not in a segment: a member of this aggregate is refused");
+        } else if constexpr (found == obstacle::none) {
             constexpr auto parts = parts_of<bare>;
-            static_assert(!all_storable(parts),
-                          "not in a segment: mmstl::segment_storable is specialised to false for "
-                          "this type");
-            require_all_storable(parts);
+            if constexpr (!all_storable(parts))
+                require_all_storable(parts);
+            else if constexpr (is_std_array<bare> || !has_member<bare, not_storable>())
+                static_assert(!std::is_same_v<bare, bare>,
+                              "not in a segment: mmstl::segment_storable is specialised to false "
+                              "for this type");
+            else
+                static_assert(has_member<bare, required_storable>(),
+                              "not in a segment: a member of this aggregate is refused");
         }
     }
 }
