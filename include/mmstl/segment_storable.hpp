@@ -233,7 +233,7 @@ template <class T> constexpr obstacle find_obstacle() {
         } else if constexpr (has_allocator<T>) {
             return is_shared_allocator<typename T::allocator_type> ? obstacle::none
                                                                    : obstacle::foreign_allocator;
-        } else if constexpr (is_std_array<T>) {
+        } else if constexpr (is_std_array<T>) { // NOLINT(bugprone-branch-clone): is not looked into
             return obstacle::none;
         } else if constexpr (!takes_shared<T> && has_member<T, takes_shared_allocator>()) {
             return obstacle::member_takes_allocator;
@@ -293,14 +293,15 @@ template <class... Ts> constexpr bool all_storable(type_list<Ts...>) {
 }
 
 template <class T> constexpr bool find_segment_storable() {
-    if constexpr (find_obstacle<T>() != obstacle::none)
-        return false;
-    else if constexpr (!all_storable(parts_of<T>))
-        return false;
-    else if constexpr (is_std_array<T>)
-        return true;
-    else
-        return !has_member<T, not_storable>();
+    if constexpr (find_obstacle<T>() == obstacle::none) {
+        if constexpr (all_storable(parts_of<T>)) {
+            if constexpr (is_std_array<T>)
+                return true;
+            else
+                return !has_member<T, not_storable>();
+        }
+    }
+    return false;
 }
 
 template <class... Ts> constexpr void require_all_storable(type_list<Ts...>);

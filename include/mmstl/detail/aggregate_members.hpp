@@ -107,10 +107,10 @@ template <class... Ts> struct braces {};
 #pragma GCC diagnostic ignored "-Wzero-length-array"
 #endif
 
-enum class compiles : unsigned char { no, throwing, noexcept_ };
+enum class compiles : unsigned char { no, throwing, not_throwing };
 
 constexpr compiles if_noexcept(bool is_noexcept) {
-    return is_noexcept ? compiles::noexcept_ : compiles::throwing;
+    return is_noexcept ? compiles::not_throwing : compiles::throwing;
 }
 
 template <class T, class... Parts> inline constexpr compiles with_parts = compiles::no;
@@ -300,7 +300,9 @@ template <class T, class Filter> struct asking<T, braces<>, Filter> {
 template <class T, class Filter, class Before, class Kind, class After>
 constexpr bool is_accepted() {
     using known = decltype(Before() + type_list<Kind>() + After());
-    if constexpr (std::is_same_v<Kind, referred<T>> || with<T, known> != compiles::noexcept_) {
+    // What comes later is not to be asked where the first is so.
+    // NOLINTNEXTLINE(bugprone-branch-clone)
+    if constexpr (std::is_same_v<Kind, referred<T>> || with<T, known> != compiles::not_throwing) {
         return false;
     } else if constexpr (std::is_same_v<Kind, braces<>> && !array_follows<T, Before>) {
         return false;
@@ -343,23 +345,19 @@ inline constexpr bool has_visible_members =
 /// a long array of classes; and at times, what is beside members that can be made of anything or
 /// that throw when they are destroyed.
 template <class T, class Filter> constexpr bool has_member() {
-    if constexpr (!has_visible_members<T>)
-        return false;
-    else if constexpr (count(members_of<T>()) == 0)
-        return false;
-    else
-        return one_is_accepted<T, Filter>(type_list<>(), members_of<T>());
+    if constexpr (has_visible_members<T>)
+        if constexpr (count(members_of<T>()) != 0)
+            return one_is_accepted<T, Filter>(type_list<>(), members_of<T>());
+    return false;
 }
 
 /// Whether a member of the aggregate `T` is an `X&`, of an `X` that is not const. `false` if it
 /// cannot be seen.
 template <class T> constexpr bool has_reference() {
-    if constexpr (!has_visible_members<T>)
-        return false;
-    else if constexpr (count(members_of<T>()) == 0)
-        return false;
-    else
-        return one_is_reference<T>(type_list<>(), members_of<T>());
+    if constexpr (has_visible_members<T>)
+        if constexpr (count(members_of<T>()) != 0)
+            return one_is_reference<T>(type_list<>(), members_of<T>());
+    return false;
 }
 
 } // namespace mmstl::inline v1::detail
