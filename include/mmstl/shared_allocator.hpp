@@ -122,9 +122,9 @@ public:
     /// Throws: `std::bad_array_new_length` if that is more than can be addressed; `std::bad_alloc`,
     ///         of a segment `segment_exhausted`.
     [[nodiscard]] T* allocate(std::size_t n) {
-        if (n > std::numeric_limits<std::size_t>::max() / sizeof(T))
+        if (n > std::numeric_limits<std::size_t>::max() / element_bytes())
             throw std::bad_array_new_length();
-        const std::size_t n_bytes = n * sizeof(T);
+        const std::size_t n_bytes = n * element_bytes();
         if (base_ != nullptr)
             return static_cast<T*>(detail::heap::allocate<alignof(T)>(base_, n_bytes));
         if constexpr (is_over_aligned())
@@ -136,7 +136,7 @@ public:
     void deallocate(T* p, std::size_t n) noexcept {
         // Without the size in the heap of the process: Clang knows sized deallocation since 19.
         if (base_ != nullptr)
-            detail::heap::deallocate<alignof(T)>(base_, p, n * sizeof(T));
+            detail::heap::deallocate<alignof(T)>(base_, p, n * element_bytes());
         else if constexpr (is_over_aligned())
             ::operator delete (p, std::align_val_t{alignof(T)});
         else
@@ -171,6 +171,10 @@ private:
 
     explicit shared_allocator(std::byte* base) noexcept : base_(base) {}
 
+    /// Also of pointers, which some take for a mistake.
+    static constexpr std::size_t element_bytes() {
+        return sizeof(T); // NOLINT(bugprone-sizeof-expression)
+    }
     static constexpr bool is_over_aligned() {
         return alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__;
     }
