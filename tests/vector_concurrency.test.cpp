@@ -187,6 +187,8 @@ TEST_CASE("what is appended at once is seen at once") {
 }
 
 TEST_CASE("between any two instructions of appending, a reader sees all of it or nothing") {
+    // They make thousands of instructions of two stores.
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer is not stepped through");
     const sample one(kind::file);
     const auto where = one.backing();
     (void)entries::create(where);
