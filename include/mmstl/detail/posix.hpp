@@ -194,6 +194,14 @@ inline failure open_unnamed(const std::string& directory, unsigned permissions, 
     return check("open", fd);
 }
 
+/// The name of an open descriptor in /proc, which may not be there.
+inline std::array<char, 32> link_to(int fd) noexcept {
+    std::array<char, 32> link{"/proc/self/fd/"}; // the zeros behind it end the number
+    std::to_chars(link.data() + std::string_view(link.data()).size(), link.data() + link.size() - 1,
+                  fd);
+    return link;
+}
+
 /// Gives an unnamed file its name, with all that is in it; EEXIST when the name is taken, also by a
 /// symbolic link to nothing.
 ///
@@ -202,9 +210,8 @@ inline failure open_unnamed(const std::string& directory, unsigned permissions, 
 inline failure give_name(int fd, const char* path) noexcept {
     if (::linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return {};
     if (errno != ENOENT && errno != EPERM && errno != EINVAL) return failed("linkat");
-    char link[32] = "/proc/self/fd/"; // the zeros behind it end the number
-    std::to_chars(link + std::string_view(link).size(), link + sizeof link - 1, fd);
-    return check("linkat", ::linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+    return check("linkat",
+                 ::linkat(AT_FDCWD, link_to(fd).data(), AT_FDCWD, path, AT_SYMLINK_FOLLOW));
 }
 
 /// Whether `open_unnamed` or `give_name` failed in a way in which creating by name may not: no
@@ -378,14 +385,22 @@ inline failure sync_directory_of(const char* path) noexcept {
     return f.code() == std::errc::invalid_argument ? failure{} : f;
 }
 
+/// A lock of that type on `n_bytes` from `first` on; of 0 bytes, on all that is behind it.
+inline struct ::flock lock_of(short type, std::uint64_t first, std::uint64_t n_bytes) noexcept {
+    struct ::flock made {};
+    made.l_type = type;
+    made.l_whence = SEEK_SET;
+    made.l_start = static_cast<::off_t>(first);
+    made.l_len = static_cast<::off_t>(n_bytes);
+    return made;
+}
+
 /// Waits for an exclusive lock on the whole file, however long it gets, that belongs to the open
 /// file description: threads that opened it on their own exclude each other too, closing another
 /// descriptor of the file does not give it back, and the end of its process does. Needs a
 /// descriptor that is open for writing.
 inline failure lock_file(int fd) noexcept {
-    struct ::flock whole {};
-    whole.l_type = F_WRLCK;
-    whole.l_whence = SEEK_SET;
+    auto whole = lock_of(F_WRLCK, 0, 0);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &whole); }));
 }
 
@@ -396,9 +411,7 @@ inline bool is_for_want_of_locks(const failure& f) noexcept {
 
 /// Gives it back; so does closing the last descriptor of that open file description.
 inline failure unlock_file(int fd) noexcept {
-    struct ::flock whole {};
-    whole.l_type = F_UNLCK;
-    whole.l_whence = SEEK_SET;
+    auto whole = lock_of(F_UNLCK, 0, 0);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &whole); }));
 }
 
@@ -407,19 +420,14 @@ inline failure unlock_file(int fd) noexcept {
 /// Opens the file behind `fd` anew, for reading and writing: locks on it belong to that open file
 /// description alone, which is not mapped, and not shared with fork()ed children's parents.
 inline failure reopen(int fd, int& to) noexcept {
-    char link[32] = "/proc/self/fd/"; // the zeros behind it end the number
-    std::to_chars(link + std::string_view(link).size(), link + sizeof link - 1, fd);
-    to = retry([&] { return ::open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    const auto link = link_to(fd);
+    to = retry([&] { return ::open(link.data(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
     return check("open", to);
 }
 
 /// Locks one byte of the file, if nobody else has locked it.
 inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
-    struct ::flock one {};
-    one.l_type = F_WRLCK;
-    one.l_whence = SEEK_SET;
-    one.l_start = static_cast<::off_t>(at);
-    one.l_len = 1;
+    auto one = lock_of(F_WRLCK, at, 1);
     const int result = retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); });
     locked = result != -1;
     return locked || errno == EAGAIN || errno == EACCES ? failure{} : failed("fcntl");
@@ -427,30 +435,18 @@ inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
 
 /// Waits until nobody else has it locked, and locks it.
 inline failure lock_byte(int fd, std::uint64_t at) noexcept {
-    struct ::flock one {};
-    one.l_type = F_WRLCK;
-    one.l_whence = SEEK_SET;
-    one.l_start = static_cast<::off_t>(at);
-    one.l_len = 1;
+    auto one = lock_of(F_WRLCK, at, 1);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &one); }));
 }
 
 inline failure unlock_byte(int fd, std::uint64_t at) noexcept {
-    struct ::flock one {};
-    one.l_type = F_UNLCK;
-    one.l_whence = SEEK_SET;
-    one.l_start = static_cast<::off_t>(at);
-    one.l_len = 1;
+    auto one = lock_of(F_UNLCK, at, 1);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); }));
 }
 
 /// Whether another open file description has that byte locked. One's own is not seen.
 inline failure ask_byte_lock(int fd, std::uint64_t at, bool& locked) noexcept {
-    struct ::flock one {};
-    one.l_type = F_WRLCK;
-    one.l_whence = SEEK_SET;
-    one.l_start = static_cast<::off_t>(at);
-    one.l_len = 1;
+    auto one = lock_of(F_WRLCK, at, 1);
     const auto f = check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_GETLK, &one); }));
     locked = !f.failed() && one.l_type != F_UNLCK;
     return f;
