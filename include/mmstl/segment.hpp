@@ -478,8 +478,7 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
                 });
                 std::size_t made = 0;
                 detail::undo half_made([&] { std::destroy_n(objects, made); });
-                for (const auto in = detail::allocator_access::make<std::byte>(base()); made < n;
-                     ++made)
+                for (const auto in = detail::allocator_access::make<T>(base()); made < n; ++made)
                     detail::construct_with(in, objects + made, std::forward<Args>(args)...);
                 mine->state.store(ready, std::memory_order_release);
                 detail::posix::wake(mine->state, INT_MAX);
