@@ -43,6 +43,7 @@ enum class errc {
     name_too_long,      ///< more than 65535 bytes
     too_many_processes, ///< more than 256 have the segment open
     too_many_threads,   ///< more than 2048 threads allocate in the segment
+    not_in_a_segment,   ///< what works in a segment alone is not in one that is open
 };
 
 /// The category of `mmstl::errc`, named "mmstl". Its codes compare equal to the `std::errc` that
@@ -160,6 +161,7 @@ public:
         case errc::name_too_long: return "the name is longer than 65535 bytes";
         case errc::too_many_processes: return "too many processes have the segment open";
         case errc::too_many_threads: return "too many threads allocate in the segment";
+        case errc::not_in_a_segment: return "not in a segment that is open";
         }
         return "unknown error";
     }

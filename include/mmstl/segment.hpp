@@ -317,6 +317,22 @@ public:
         return is_open() ? detail::heap::check(image()) : segment_report{};
     }
 
+    /// Takes over what processes have left that have died: what they were in the middle of is
+    /// finished or taken back, and their free memory is everyone's. Returns how many there were.
+    /// This happens by itself when a process opens the segment, before the file gets longer, and
+    /// before `segment_exhausted`; the locks of the dead are taken over by whoever waits for them.
+    ///
+    /// Throws:     `wrong_access` when it is open for reading, EBADF when it is closed, the errno
+    ///             of fcntl(2).
+    /// Complexity: linear in the processes, and, if any has died, in the heap.
+    std::size_t recover() {
+        require_writable("recover");
+        std::size_t n_dead = 0;
+        const std::lock_guard lock(detail::heap::heaps_of_this_process().mutex);
+        detail::throw_if(heap().bury_the_dead(n_dead), name());
+        return n_dead;
+    }
+
     [[nodiscard]] bool is_open() const noexcept { return storage_.get() != nullptr; }
     /// Whether opening it made the file.
     [[nodiscard]] bool created() const noexcept { return storage_.created(); }
@@ -501,7 +517,6 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
 /// Until its constructor has returned, or has thrown, or it is known that it never will.
 inline void segment::wait_for(const name_node& of, std::string_view name) {
     constexpr unsigned patience_ms = 10;
-    const auto& in = image();
     const auto builder = of.builder;
     if (builder == detail::heap::last_used->id &&
         detail::heap::last_used->base.load(std::memory_order_relaxed) == base())
@@ -509,14 +524,7 @@ inline void segment::wait_for(const name_node& of, std::string_view name) {
                             this->name().append(": ").append(name.substr(0, 256)));
     detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),
                         patience_ms);
-    const auto& thread = in.thread(detail::heap::place_of(builder));
-    const auto process = thread.process.load();
-    const bool may_live =
-        process != 0 && process <= detail::heap::most_processes &&
-        detail::heap::make_thread_id(detail::heap::place_of(builder), thread.generation.get()) ==
-            builder &&
-        heap().members().is_alive(in, process - 1, in.process(process - 1).generation.load());
-    if (may_live) return;
+    if (heap().is_alive(builder)) return;
     const auto held = heap().lock_names();
     const name_node* const found = names().find(name);
     if (found == &of && of.state.load() != ready && of.builder == builder) names().remove(of);

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -466,6 +467,13 @@ inline void wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
 /// Wakes waiters of any process.
 inline void wake(const std::atomic<std::uint32_t>& word, int how_many) noexcept {
     ::syscall(SYS_futex, &word, FUTEX_WAKE, how_many, nullptr, nullptr, 0);
+}
+
+/// The half of a word that futex(2) looks at, with its lowest 32 bits.
+inline const std::atomic<std::uint32_t>& low_half(const std::atomic<std::uint64_t>& word) noexcept {
+    static_assert(sizeof word == 2 * sizeof(std::atomic<std::uint32_t>));
+    const auto* const halves = reinterpret_cast<const std::atomic<std::uint32_t>*>(&word);
+    return halves[std::endian::native == std::endian::little ? 0 : 1];
 }
 
 /// Has `before` called ahead of every fork() of this process, and `after` behind it, in the parent

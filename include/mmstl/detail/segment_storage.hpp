@@ -367,6 +367,7 @@ inline failure segment_storage::start(candidate&& from, const segment_options& o
     made->facts = core::facts(made->file);
     made->uuid = from.says.uuid;
     made->access = options.access;
+    made->is_writable = options.access == access::read_write;
 
     const auto* const boot = format::this_boot();
     const bool same_boot = boot != nullptr && *boot == from.boot_id;

@@ -17,6 +17,15 @@
 
 namespace mmstl::inline v1::detail::heap {
 
+/// While another thread or process is waited for that is about to be done.
+inline void spin() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield"); // NOLINT(hicpp-no-assembler)
+#endif
+}
+
 /// The place of this process among those that use the segment.
 ///
 /// A process is alive as long as the byte of its record is locked, through a description of the
@@ -46,9 +55,17 @@ public:
     template <class Replay, class CleanUp>
     failure join(const image& in, int segment_fd, Replay replay, CleanUp clean_up);
 
-    /// Cleans up behind the dead, as `join` does.
+    /// Cleans up behind the dead, as `join` does, and counts them.
     template <class Replay, class CleanUp>
-    failure bury_the_dead(const image& in, Replay replay, CleanUp clean_up);
+    failure bury_the_dead(const image& in, Replay replay, CleanUp clean_up, std::size_t& n_dead);
+
+    /// Whether other processes use the segment, or have died in it.
+    [[nodiscard]] bool has_company(const image& in) const noexcept {
+        for (std::uint32_t p = 0; p < most_processes; ++p)
+            if (p != process() && in.process(p).is_there.load(std::memory_order_relaxed) != 0)
+                return true;
+        return false;
+    }
 
     /// Gives the record back, for which nothing may be left to clean up. True if nobody else is
     /// there.
@@ -136,6 +153,7 @@ private:
             std::uint32_t now = line_.word.load(std::memory_order_relaxed);
             if (now == 0 && line_.word.compare_exchange_weak(now, word_, std::memory_order_acquire))
                 return;
+            spin();
         }
         // From here on the word says that someone waits: whoever gets the lock this way cannot
         // know whether he was the only one.
@@ -213,7 +231,8 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             settle_locks(in, p, replay); // a damaged file may say that nobody was there
             failure f;
             if (is_dead) f = clean_up(p);
-            if (!f.failed()) f = bury_the_dead(in, replay, clean_up);
+            std::size_t n_dead = 0;
+            if (!f.failed()) f = bury_the_dead(in, replay, clean_up, n_dead);
             if (f.failed()) { // for another to clean up
                 place()->process_and_one = 0;
                 close_descriptor();
@@ -224,7 +243,8 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
 }
 
 template <class Replay, class CleanUp>
-failure membership::bury_the_dead(const image& in, Replay replay, CleanUp clean_up) {
+failure membership::bury_the_dead(const image& in, Replay replay, CleanUp clean_up,
+                                  std::size_t& n_dead) {
     for (std::uint32_t p = 0; p < most_processes; ++p) {
         auto& record = in.process(p);
         if (p == process() || record.is_there.load() == 0) continue;
@@ -234,6 +254,7 @@ failure membership::bury_the_dead(const image& in, Replay replay, CleanUp clean_
         if (record.is_there.load() != 0) {
             if (auto f = bury(in, p, replay, clean_up); f.failed()) return f;
             record.is_there.store(0);
+            ++n_dead;
         }
         if (auto f = posix::unlock_byte(fd_, liveness_offset + p); f.failed()) return f;
     }

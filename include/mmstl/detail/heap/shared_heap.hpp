@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 namespace mmstl::inline v1::detail::heap {
 
@@ -163,6 +164,11 @@ inline void remove(const image& in, std::uint32_t& ring, span& from) noexcept {
     from.ring.set(static_cast<std::uint32_t>(ring_kind::none));
 }
 
+/// Whether the file may get longer for a claim. Where that is put off and others may have died, the
+/// claim fails with `would_grow`: what they have left is to be looked for first.
+enum class growth : unsigned char { put_off, allowed };
+inline constexpr int would_grow = -1;
+
 class shared_heap {
     /// Takes back, or finishes, what a dead holder of the heap's lock was in the middle of: in both
     /// cases what it had the slices for is free in the end.
@@ -181,7 +187,7 @@ public:
 
     /// A span of class `c` for `owner`, with at least one block in it that is free, if `found` is
     /// not null afterwards; else the failure says what there is too little of.
-    failure claim_span(std::size_t c, thread_id owner, span*& found) noexcept;
+    failure claim_span(std::size_t c, thread_id owner, growth may, span*& found) noexcept;
     /// Lets the span's blocks up to `limit` bytes be handed out.
     failure commit_blocks(span& of, std::uint32_t n_bytes) noexcept;
     /// A span without a block in use. Of its owner.
@@ -197,7 +203,8 @@ public:
 
     // ---- large blocks ----
 
-    failure claim_run(std::size_t n_bytes, std::size_t alignment, void*& found) noexcept;
+    failure claim_run(std::size_t n_bytes, std::size_t alignment, growth may,
+                      void*& found) noexcept;
     void give_back_run(void* block, std::size_t n_bytes) noexcept;
 
     // ---- processes and threads ----
@@ -207,15 +214,39 @@ public:
     /// Gives the place back, for which nothing of it may be in use any more. If nobody else is
     /// there, `last()` is called, before anybody can join.
     template <class Last> failure leave(Last last) noexcept;
+    /// Takes over what processes have left that have died, and counts these.
+    failure bury_the_dead(std::size_t& n_dead) noexcept {
+        return members_.bury_the_dead(
+            image_, replay{this},
+            [this](std::uint32_t p) {
+                release_threads_of(p);
+                return failure{};
+            },
+            n_dead);
+    }
     failure bury_the_dead() noexcept {
-        return members_.bury_the_dead(image_, replay{this}, [this](std::uint32_t p) {
-            release_threads_of(p);
-            return failure{};
-        });
+        std::size_t n_dead = 0;
+        return bury_the_dead(n_dead);
     }
     failure take_thread(thread_id& id) noexcept;
     void release_thread(thread_id id) noexcept {
         image_.thread(place_of(id)).process.store(0, std::memory_order_release);
+    }
+
+    /// The generation of the thread that has this place, if there is one that may still do something.
+    [[nodiscard]] std::optional<std::uint32_t> living_at(std::uint32_t place) const noexcept {
+        if (place >= most_threads) return std::nullopt;
+        const auto& record = image_.thread(place);
+        const auto process = record.process.load();
+        if (process == 0 || process > most_processes) return std::nullopt; // the latter: damaged
+        const auto generation = record.generation.get();
+        if (!members_.is_alive(image_, process - 1, image_.process(process - 1).generation.load()))
+            return std::nullopt;
+        return generation;
+    }
+    [[nodiscard]] bool is_alive(thread_id id) const noexcept {
+        const auto generation = living_at(place_of(id));
+        return generation && make_thread_id(place_of(id), *generation) == id;
     }
 
     /// The lock of the table of names, which is not the heap's: constructors allocate.
@@ -327,7 +358,15 @@ private:
         return at_index(image_.index_of(of), classes[of.size_class.get()].n_slices);
     }
     void free_regions(std::uint32_t first, std::uint32_t n) noexcept;
-    failure claim_regions(std::size_t n_bytes, void*& found) noexcept;
+    failure claim_regions(std::size_t n_bytes, growth may, void*& found) noexcept;
+    /// Fails if claiming so much is to be put off, since the file would get longer.
+    [[nodiscard]] failure ask_to_grow(std::uint64_t offset, std::uint64_t n_bytes,
+                                      growth may) const noexcept {
+        const bool is_put_off = may == growth::put_off &&
+                                offset + n_bytes > image_.header().live.size.load() &&
+                                members_.has_company(image_);
+        return is_put_off ? failure{would_grow, nullptr, call} : failure{};
+    }
     span* adopt(std::size_t c, thread_id owner, bool thoroughly) noexcept;
     void push_abandoned(span& of) noexcept;
     void remove_abandoned(span& of) noexcept;
@@ -696,7 +735,8 @@ inline span* shared_heap::adopt(std::size_t c, thread_id owner, bool thoroughly)
     return nullptr;
 }
 
-inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& found) noexcept {
+inline failure shared_heap::claim_span(std::size_t c, thread_id owner, growth may,
+                                       span*& found) noexcept {
     const auto& facts = classes[c];
     const auto held = lock();
     found = adopt(c, owner, false);
@@ -704,6 +744,9 @@ inline failure shared_heap::claim_span(std::size_t c, thread_id owner, span*& fo
     slices at;
     std::uint32_t limit = 0;
     auto f = find_slices(facts.n_slices, 1, at);
+    if (!f.failed())
+        if (auto later = ask_to_grow(offset_of(at), facts.block_bytes, may); later.failed())
+            return later;
     if (!f.failed()) f = commit_span(at, facts.block_bytes, limit);
     if (f.failed()) {
         found = adopt(c, owner, true);
@@ -764,12 +807,12 @@ inline void shared_heap::reclaim_with_lock(span& of) noexcept {
 
 // ---- runs ----
 
-inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment,
+inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment, growth may,
                                       void*& found) noexcept {
     const auto held = lock();
     if (n_bytes > run_limit || alignment > run_limit) {
         if (alignment > region_bytes) return posix::failed(call, EINVAL);
-        return claim_regions(n_bytes, found);
+        return claim_regions(n_bytes, may, found);
     }
     const auto n = static_cast<std::uint32_t>(
         (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
@@ -778,6 +821,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
     slices at;
     auto f = find_slices(n, aligned, at);
     if (!f.failed() && !committed(at.region).all(at.first, at.n)) {
+        if (auto later = ask_to_grow(offset_of(at), n_bytes, may); later.failed()) return later;
         f = commit(offset_of(at), std::max<std::size_t>(n_bytes, 1));
         slices whole = at;
         whole.n = static_cast<std::uint32_t>(n_bytes / slice_bytes);
@@ -801,7 +845,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
 }
 
 /// Whole regions, the descriptions in them included.
-inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noexcept {
+inline failure shared_heap::claim_regions(std::size_t n_bytes, growth may, void*& found) noexcept {
     if (n_bytes > capacity_bytes()) return posix::failed(call, ENOMEM);
     const auto n = static_cast<std::uint32_t>(regions_for(n_bytes));
     std::uint32_t first = 0;
@@ -810,6 +854,7 @@ inline failure shared_heap::claim_regions(std::size_t n_bytes, void*& found) noe
         if (!is_empty(i)) first = i + 1;
     }
     const std::uint64_t offset = image_.heap_offset() + std::uint64_t{first} * region_bytes;
+    if (auto later = ask_to_grow(offset, n_bytes, may); later.failed()) return later;
     if (auto f = commit(offset, std::max<std::size_t>(n_bytes, 1)); f.failed()) return f;
     for (std::uint32_t i = first; i < first + n; ++i)
         if (image_.described(i) != 0) set_committed({i, 0, slices_per_region}, false);

@@ -9,6 +9,7 @@
 
 #include <mmstl/detail/assert.hpp>
 #include <mmstl/detail/heap/layout.hpp>
+#include <mmstl/detail/heap/robust_word.hpp>
 #include <mmstl/detail/heap/shared_heap.hpp>
 #include <mmstl/detail/posix.hpp>
 #include <mmstl/error.hpp>
@@ -38,7 +39,10 @@ struct thread_heap {
     };
 
     std::atomic<std::byte*> base; ///< of the segment's heap; null: of none any more
+    std::uint64_t capacity_bytes;
+    std::uint64_t lock_word; ///< that the thread has a lock: `robust_word`
     thread_id id;
+    bool holds_locks_late; ///< made for a lock when the thread's other heaps were gone
     open_heap* of;
     std::array<entry, n_classes> entries;
     // Rings of spans.
@@ -46,6 +50,12 @@ struct thread_heap {
     std::array<std::uint32_t, n_classes> full;
 };
 static_assert(sizeof(thread_heap) <= page_bytes);
+
+/// Whether the thread's heap is one in the segment that `p` lies in.
+inline bool is_for(const thread_heap& one, const void* p) noexcept {
+    const auto first = reinterpret_cast<std::uintptr_t>(one.base.load(std::memory_order_relaxed));
+    return reinterpret_cast<std::uintptr_t>(p) - first < one.capacity_bytes;
+}
 
 /// Of a class that a thread has no span of.
 inline constinit span no_span{};
@@ -59,6 +69,7 @@ struct open_heap {
 
     shared_heap shared;
     std::vector<thread_heap*> threads; ///< under the registry's lock
+    bool is_writable = true;
 };
 
 /// All of this process. Threads: `mutex` guards everything in it; fork() waits for it.
@@ -69,6 +80,13 @@ struct open_heaps {
     [[nodiscard]] open_heap* find(const std::byte* base) const noexcept {
         const auto at = std::find_if(all.begin(), all.end(), [&](const open_heap* one) {
             return one->shared.in().heap() == base;
+        });
+        return at == all.end() ? nullptr : *at;
+    }
+    [[nodiscard]] open_heap* find_around(const void* p) const noexcept {
+        const auto at = std::find_if(all.begin(), all.end(), [&](const open_heap* one) {
+            const auto first = reinterpret_cast<std::uintptr_t>(one->shared.in().heap());
+            return reinterpret_cast<std::uintptr_t>(p) - first < one->shared.capacity_bytes();
         });
         return at == all.end() ? nullptr : *at;
     }
@@ -218,6 +236,17 @@ inline span* find_returned(thread_heap& mine, std::size_t c, bool thoroughly) no
     return nullptr;
 }
 
+/// Claims something; before the file gets longer for it, what the dead have left is looked for.
+template <class Claim> failure claim(shared_heap& shared, Claim one) noexcept {
+    const auto why = one(growth::put_off);
+    if (why.value != would_grow) return why;
+    {
+        const std::lock_guard lock(heaps_of_this_process().mutex);
+        (void)shared.bury_the_dead(); // those it cannot find out about, it takes nothing from
+    }
+    return one(growth::allowed);
+}
+
 /// Null, and why, if there is no room.
 inline void* allocate_block(thread_heap& mine, std::size_t c, failure& why) noexcept {
     auto& shared = mine.of->shared;
@@ -247,7 +276,8 @@ inline void* allocate_block(thread_heap& mine, std::size_t c, failure& why) noex
             next = find_returned(mine, c, false);
         }
         if (next == nullptr) {
-            why = shared.claim_span(c, mine.id, next);
+            why =
+                claim(shared, [&](growth may) { return shared.claim_span(c, mine.id, may, next); });
             if (why.failed()) next = find_returned(mine, c, true);
         }
         if (next == nullptr) return nullptr;
@@ -305,6 +335,7 @@ inline void release(thread_heap& mine) noexcept {
             }
     }
     shared.release_thread(mine.id);
+    mine.capacity_bytes = 0;
     mine.base.store(nullptr, std::memory_order_relaxed);
 }
 
@@ -337,6 +368,12 @@ public:
             return true;
         });
         return look_up(base);
+    }
+    /// Without the lock, as the next one.
+    [[nodiscard]] thread_heap* look_around(const void* p) const noexcept {
+        for (thread_heap* const one : all_)
+            if (is_for(*one, p)) return one;
+        return nullptr;
     }
     /// Without the lock: none is ever added by another thread.
     [[nodiscard]] thread_heap* look_up(const std::byte* base) const noexcept {
@@ -399,6 +436,9 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     }
     auto* const made = new (page) thread_heap{};
     made->id = id;
+    made->capacity_bytes = of->shared.capacity_bytes();
+    made->lock_word =
+        robust_word::owned_by(place_of(id), of->shared.in().thread(place_of(id)).generation.get());
     made->of = of;
     made->entries.fill({&no_span, nullptr});
     made->base.store(base, std::memory_order_relaxed);
@@ -441,7 +481,9 @@ inline void dismiss(thread_heap& late) noexcept {
         if (c < n_classes)
             p = allocate_block(mine, c, why);
         else
-            why = of->shared.claim_run(n_bytes, alignment, p);
+            why = claim(of->shared, [&](growth may) {
+                return of->shared.claim_run(n_bytes, alignment, may, p);
+            });
         return p != nullptr;
     };
     if (!try_it()) { // until all that is free has been found
@@ -453,9 +495,36 @@ inline void dismiss(thread_heap& late) noexcept {
         of->shared.reclaim_all();
         try_it();
     }
-    if (thread_heaps::is_gone) dismiss(mine);
+    if (thread_heaps::is_gone && !mine.holds_locks_late) dismiss(mine);
     if (p == nullptr) throw_exhausted(of, n_bytes, why);
     return p;
+}
+
+/// The heap of this thread in the segment that `p` lies in, made if there is none: it becomes the
+/// one that was used last. Null, and why, if there is no such segment, or no place in it.
+///
+/// Throws: `std::bad_alloc`.
+[[gnu::noinline, gnu::cold]] inline thread_heap* heap_around(const void* p, failure& why) {
+    thread_heap* found = thread_heaps::is_gone ? nullptr : heaps_of_this_thread.look_around(p);
+    if (found == nullptr) {
+        std::byte* base = nullptr;
+        {
+            auto& process = heaps_of_this_process();
+            const std::lock_guard lock(process.mutex);
+            const open_heap* const of = process.find_around(p);
+            if (of == nullptr)
+                why = refuse(errc::not_in_a_segment, "robust_mutex");
+            else if (!of->is_writable)
+                why = refuse(errc::wrong_access, "robust_mutex");
+            else
+                base = of->shared.in().heap();
+        }
+        if (base != nullptr) found = heap_of_this_thread(base, why);
+        if (found == nullptr) return nullptr;
+        found->holds_locks_late = thread_heaps::is_gone;
+    }
+    last_used = found;
+    return found;
 }
 
 /// What is open at `base`, for a process that is a member, which it is made; null if it cannot be
