@@ -33,6 +33,7 @@
 #include <mmstl/segment_options.hpp>
 #include <mmstl/segment_storable.hpp>
 #include <mmstl/shared_allocator.hpp>
+#include <mmstl/sync.hpp>
 #include <mmstl/vector_options.hpp>
 #include <mmstl/version.hpp>
 
