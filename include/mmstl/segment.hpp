@@ -251,12 +251,23 @@ public:
     [[nodiscard]] std::vector<named_object> named_objects() const {
         std::vector<named_object> all;
         if (!is_open()) return all;
-        names().for_each([&](const name_node& node) {
-            if (node.state.load(std::memory_order_acquire) != ready) return;
-            all.push_back({std::string(node.name()), std::string(node.type_name()),
-                           static_cast<std::size_t>(node.count),
-                           static_cast<std::size_t>(node.size_bytes), node.alignment, node.object});
-        });
+        const auto gather = [&] {
+            names().for_each([&](const detail::heap::named_node& one) {
+                const auto& node = *one.node;
+                if (node.state.load(std::memory_order_acquire) != ready) return;
+                all.push_back({std::string(one.name), std::string(one.type_name),
+                               static_cast<std::size_t>(node.count),
+                               static_cast<std::size_t>(node.size_bytes), node.alignment,
+                               node.object});
+            });
+        };
+        if (storage_.access() == access::read_only) { // nor can it keep others from freeing nodes
+            gather();
+        } else {
+            require_writable("named_objects");
+            const auto held = heap().lock_names();
+            gather();
+        }
         return all;
     }
 
@@ -386,6 +397,18 @@ private:
         detail::throw_if(detail::heap::ensure_member(*storage_.get()), name());
     }
 
+    /// By which others know this thread in this segment.
+    ///
+    /// Throws: `mapping_error`, if it has no place in it, and gets none.
+    [[nodiscard]] detail::heap::thread_id own_thread() const {
+        if (detail::heap::is_for(*detail::heap::last_used, base()))
+            return detail::heap::last_used->id;
+        detail::failure why;
+        const auto* const mine = detail::heap::heap_around(base(), why, "construct");
+        detail::throw_if(why, name());
+        return mine->id;
+    }
+
     template <class T> [[nodiscard]] T* object_of(const name_node& of) const noexcept {
         return std::launder(reinterpret_cast<T*>(image().file() + of.object));
     }
@@ -445,7 +468,7 @@ inline segment::name_node* segment::new_node(std::string_view name,
     auto* const made = static_cast<name_node*>(
         detail::heap::allocate<alignof(name_node)>(base(), sizeof(name_node) + text_bytes));
     new (made) name_node{};
-    made->hash = detail::fnv1a(name);
+    made->hash.set(detail::fnv1a(name));
     made->type_hash = type.hash;
     made->object = object;
     made->count = n;
@@ -453,9 +476,9 @@ inline segment::name_node* segment::new_node(std::string_view name,
     made->alignment = static_cast<std::uint32_t>(type.alignment);
     made->is_array = is_array ? 1 : 0;
     made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
-    made->builder = detail::heap::last_used->id;
-    made->name_bytes = static_cast<std::uint32_t>(name.size());
-    made->type_name_bytes = static_cast<std::uint32_t>(type.name.size());
+    made->builder = own_thread();
+    made->name_bytes.set(static_cast<std::uint32_t>(name.size()));
+    made->type_name_bytes.set(static_cast<std::uint32_t>(type.name.size()));
     auto* const text = reinterpret_cast<char*>(made + 1);
     name.copy(text, name.size());
     type.name.copy(text + name.size(), type.name.size());
@@ -518,8 +541,7 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
 inline void segment::wait_for(const name_node& of, std::string_view name) {
     constexpr unsigned patience_ms = 10;
     const auto builder = of.builder;
-    if (builder == detail::heap::last_used->id &&
-        detail::heap::last_used->base.load(std::memory_order_relaxed) == base())
+    if (builder == own_thread())
         throw mapping_error(detail::posix::failed("construct", EDEADLK),
                             this->name().append(": ").append(name.substr(0, 256)));
     detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),

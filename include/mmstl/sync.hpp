@@ -159,7 +159,7 @@ private:
     detail::heap::thread_heap& own_heap() {
         if (detail::heap::is_for(*detail::heap::last_used, this)) return *detail::heap::last_used;
         detail::failure why;
-        detail::heap::thread_heap* const found = detail::heap::heap_around(this, why);
+        detail::heap::thread_heap* const found = detail::heap::heap_around(this, why, call);
         if (found == nullptr) throw mapping_error(why, "");
         return *found;
     }

@@ -426,12 +426,16 @@ inline failure reopen(int fd, int& to) noexcept {
     return check("open", to);
 }
 
-/// Locks one byte of the file, if nobody else has locked it.
-inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
-    auto one = lock_of(F_WRLCK, at, 1);
-    const int result = retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); });
+/// Locks bytes of the file, if nobody else has locked any of them.
+inline failure try_lock_bytes(int fd, std::uint64_t at, std::uint64_t n, bool& locked) noexcept {
+    auto all = lock_of(F_WRLCK, at, n);
+    const int result = retry([&] { return ::fcntl(fd, F_OFD_SETLK, &all); });
     locked = result != -1;
     return locked || errno == EAGAIN || errno == EACCES ? failure{} : failed("fcntl");
+}
+
+inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
+    return try_lock_bytes(fd, at, 1, locked);
 }
 
 /// Waits until nobody else has it locked, and locks it.
@@ -440,10 +444,11 @@ inline failure lock_byte(int fd, std::uint64_t at) noexcept {
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &one); }));
 }
 
-inline failure unlock_byte(int fd, std::uint64_t at) noexcept {
-    auto one = lock_of(F_UNLCK, at, 1);
-    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &one); }));
+inline failure unlock_bytes(int fd, std::uint64_t at, std::uint64_t n) noexcept {
+    auto all = lock_of(F_UNLCK, at, n);
+    return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &all); }));
 }
+inline failure unlock_byte(int fd, std::uint64_t at) noexcept { return unlock_bytes(fd, at, 1); }
 
 /// Whether another open file description has that byte locked. One's own is not seen.
 inline failure ask_byte_lock(int fd, std::uint64_t at, bool& locked) noexcept {

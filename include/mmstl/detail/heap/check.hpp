@@ -264,17 +264,19 @@ private:
             if (at == 0) continue;
             ++n_filled;
             if (at == name_table::removed) continue;
-            const name_node* const node = all.node_at(at);
-            if (node != nullptr && node->node_bytes() > room)
-                return tell("the names are longer than the file");
-            if (node != nullptr) room -= node->node_bytes();
-            if (node == nullptr || node->hash != fnv1a(node->name())) {
+            const auto offset_there = name_table::offset_in(at);
+            const named_node one = all.node_at(offset_there);
+            if (one.node_bytes() > room) return tell("the names are longer than the file");
+            const auto hash = fnv1a(one.name);
+            if (!one || one.node->hash.get() != hash ||
+                at != name_table::slot_word(offset_there, hash)) {
                 tell("name " + std::to_string(i) + " of the table is none");
                 continue;
             }
-            found.push_back(node->name());
-            const bool is_found = (i - node->hash) % n_slots < in_a_row;
-            check_name(all, *node, is_found);
+            room -= one.node_bytes();
+            found.push_back(one.name);
+            const bool is_found = (i - hash) % n_slots < in_a_row;
+            check_name(all, one, is_found);
         }
         if (table->n_filled < n_filled) tell("the table of names counts fewer than there are");
         std::sort(found.begin(), found.end());
@@ -289,8 +291,9 @@ private:
         return "'" + std::string(name.substr(0, 64)) + "'";
     }
 
-    void check_name(const names& all, const name_node& node, bool is_found) {
-        const auto name = quoted(node.name());
+    void check_name(const names& all, const named_node& one, bool is_found) {
+        const auto& node = *one.node;
+        const auto name = quoted(one.name);
         if (!is_found) tell(name + " is not found under its name");
         if (node.state.load() != static_cast<std::uint32_t>(name_state::ready)) return;
         ++report_.n_named_objects;

@@ -185,15 +185,17 @@ private:
 
 // ---- joining ----
 
-/// Process `p` is dead, its byte is locked by us, and its generation has passed: whoever asks now
-/// knows. So only one of those that take over wins. A word that names the generation that has just
-/// begun is of a damaged file: nobody else would ever take it back.
+/// Process `p` is dead, or this one, its byte is locked by us, and its generation has passed: whoever
+/// asks now knows. So only one of those that take over wins. From then on the word names this
+/// process, which other threads of it know to be alive: the kernel does not tell them so of a byte
+/// that the process has locked itself. A word that names the generation that has just begun is of
+/// a damaged file: nobody else would ever take it back.
 template <class Replay>
 void membership::settle_locks(const image& in, std::uint32_t p, Replay replay) {
     for (lock_line* const line : {&in.locks().heap, &in.locks().names}) {
         std::uint32_t word = line->word.load();
         if (process_of(word) != p) continue;
-        const std::uint32_t ours = word_of(p, in.process(p).generation.load()) | contended;
+        const std::uint32_t ours = lock_word() | contended;
         if (!line->word.compare_exchange_strong(word, ours)) continue;
         replay(*line);
         line->word.store(0, std::memory_order_release);

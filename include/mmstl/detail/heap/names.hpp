@@ -28,8 +28,11 @@ enum class name_state : std::uint32_t {
 };
 
 /// What the table knows of an object. File format; the name and the name of the type follow it.
+///
+/// Cells are what `find` reads of a node before it knows that it is the one: its memory may be about
+/// to become another's.
 struct name_node {
-    std::uint64_t hash; ///< of the name
+    cell<std::uint64_t> hash; ///< of the name
     std::uint64_t type_hash;
     std::uint64_t object; ///< offset
     std::uint64_t count;
@@ -38,22 +41,28 @@ struct name_node {
     std::uint32_t is_array;
     std::atomic<std::uint32_t> state;
     thread_id builder;
-    std::uint32_t name_bytes;
-    std::uint32_t type_name_bytes;
+    cell<std::uint32_t> name_bytes;
+    cell<std::uint32_t> type_name_bytes;
 
-    [[nodiscard]] const char* text() const noexcept {
-        return reinterpret_cast<const char*>(this + 1);
-    }
-    [[nodiscard]] std::string_view name() const noexcept { return {text(), name_bytes}; }
-    [[nodiscard]] std::string_view type_name() const noexcept {
-        return {text() + name_bytes, type_name_bytes};
-    }
     [[nodiscard]] std::size_t node_bytes() const noexcept {
-        return sizeof(name_node) + name_bytes + type_name_bytes;
+        return sizeof(name_node) + name_bytes.get() + type_name_bytes.get();
     }
 };
 
-/// File format; `n_slots` words follow it: 0, a removed one's mark, or the offset of a node.
+/// A node with its texts, whose lengths were read once, and lie in the file.
+struct named_node {
+    name_node* node = nullptr;
+    std::string_view name;
+    std::string_view type_name;
+
+    explicit operator bool() const noexcept { return node != nullptr; }
+    [[nodiscard]] std::uint64_t node_bytes() const noexcept {
+        return sizeof(name_node) + name.size() + type_name.size();
+    }
+};
+
+/// File format; `n_slots` words follow it: 0, a removed one's mark, or the offset of a node, with the
+/// highest 16 bits of its hash in front: so that other nodes are hardly ever looked at.
 struct name_table {
     std::uint64_t n_slots;  ///< a power of two
     std::uint64_t n_filled; ///< so many are not 0, or fewer
@@ -62,6 +71,14 @@ struct name_table {
 
     using slot = std::atomic<std::uint64_t>;
     static constexpr std::uint64_t removed = 1;
+    static constexpr std::uint64_t tag_mask = std::uint64_t{0xffff} << 48;
+
+    static constexpr std::uint64_t slot_word(std::uint64_t offset, std::uint64_t hash) noexcept {
+        return offset | (hash & tag_mask);
+    }
+    static constexpr std::uint64_t offset_in(std::uint64_t word) noexcept {
+        return word & ~tag_mask;
+    }
 
     [[nodiscard]] slot& at(std::uint64_t i) const noexcept {
         auto* const first = reinterpret_cast<const std::byte*>(this + 1);
@@ -95,18 +112,19 @@ public:
         }
     }
 
-    /// Calls `look(node)` for each, in no order. As many as the file has room for: a damaged table
+    /// Calls `look(named_node)` for each, in no order. As many as the file has room for: a damaged table
     /// may name one node as often as it has slots.
     template <class Look> void for_each(Look look) const {
         const name_table* const table = current();
         if (table == nullptr) return;
         std::uint64_t room = in_.header().live.size.load(std::memory_order_acquire);
         for (std::uint64_t i = 0; i < table->n_slots; ++i) {
-            const name_node* const node = node_at(table->at(i).load(std::memory_order_acquire));
-            if (node == nullptr) continue;
-            if (node->node_bytes() > room) return;
-            room -= node->node_bytes();
-            look(*node);
+            const auto word = table->at(i).load(std::memory_order_acquire);
+            const named_node one = node_at(name_table::offset_in(word));
+            if (!one) continue;
+            if (one.node_bytes() > room) return;
+            room -= one.node_bytes();
+            look(one);
         }
     }
 
@@ -118,12 +136,13 @@ public:
     void insert(name_node& node) {
         name_table* table = current();
         if (table == nullptr || (table->n_filled + 1) * 4 > table->n_slots * 3) table = grow(table);
-        place(*table, node.hash, in_.offset_of(&node));
+        place(*table, node.hash.get(), in_.offset_of(&node));
     }
 
     void remove(const name_node& node) noexcept {
+        const named_node one = node_at(in_.offset_of(&node));
         slot_of found;
-        if (find(node.name(), node.hash, found) != &node) return;
+        if (!one || find(one.name, node.hash.get(), found) != &node) return;
         auto& table = *found.table;
         const std::uint64_t mask = table.n_slots - 1;
         // Marks are needed only in front of a slot that is not 0.
@@ -137,14 +156,15 @@ public:
     }
 
     /// Where it leads to if it is the offset of a node, all of which lies in the file.
-    [[nodiscard]] name_node* node_at(std::uint64_t offset) const noexcept {
-        if (offset % alignof(name_node) != 0 || !is_in_heap(offset, sizeof(name_node)))
-            return nullptr;
+    [[nodiscard]] named_node node_at(std::uint64_t offset) const noexcept {
+        if (offset % alignof(name_node) != 0 || !is_in_heap(offset, sizeof(name_node))) return {};
         auto* const node = std::launder(reinterpret_cast<name_node*>(in_.file() + offset));
-        const std::uint64_t text = std::uint64_t{node->name_bytes} + node->type_name_bytes;
-        const bool fits =
-            node->name_bytes <= longest_name && is_in_heap(offset, sizeof(name_node) + text);
-        return fits ? node : nullptr;
+        const std::uint64_t n_name = node->name_bytes.get();
+        const std::uint64_t n_type_name = node->type_name_bytes.get();
+        if (n_name > longest_name || !is_in_heap(offset, sizeof(name_node) + n_name + n_type_name))
+            return {};
+        const auto* const text = reinterpret_cast<const char*>(node + 1);
+        return {node, {text, n_name}, {text + n_name, n_type_name}};
     }
     [[nodiscard]] bool is_in_heap(std::uint64_t offset, std::uint64_t n_bytes) const noexcept {
         const std::uint64_t end = in_.header().live.size.load(std::memory_order_acquire);
@@ -177,13 +197,15 @@ private:
         const std::uint64_t mask = table->n_slots - 1;
         for (std::uint64_t n = 0; n <= mask; ++n) {
             const std::uint64_t i = (hash + n) & mask;
-            const std::uint64_t offset = table->at(i).load(std::memory_order_acquire);
-            if (offset == 0) return nullptr;
-            if (offset == name_table::removed) continue;
-            name_node* const node = node_at(offset);
-            if (node == nullptr || node->hash != hash || node->name() != name) continue;
+            const std::uint64_t word = table->at(i).load(std::memory_order_acquire);
+            if (word == 0) return nullptr;
+            const std::uint64_t offset = name_table::offset_in(word);
+            if (word == name_table::removed || word != name_table::slot_word(offset, hash))
+                continue;
+            const named_node one = node_at(offset);
+            if (!one || one.node->hash.get() != hash || one.name != name) continue;
             found = {table, i};
-            return node;
+            return one.node;
         }
         return nullptr;
     }
@@ -195,7 +217,7 @@ private:
             const auto now = slot.load(std::memory_order_relaxed);
             if (now != 0 && now != name_table::removed) continue;
             if (now == 0) in.n_filled += 1;
-            slot.store(offset, std::memory_order_release);
+            slot.store(name_table::slot_word(offset, hash), std::memory_order_release);
             return;
         }
     }
@@ -205,7 +227,7 @@ private:
     /// three times the last.
     name_table* grow(name_table* old) {
         std::uint64_t n_live = 0;
-        for_each([&](const name_node&) { ++n_live; });
+        for_each([&](const named_node&) { ++n_live; });
         std::uint64_t n_slots = first_slots;
         while (n_slots < n_live * 2 + 2) n_slots *= 2;
         const std::size_t n_bytes = sizeof(name_table) + n_slots * sizeof(name_table::slot);
@@ -214,11 +236,13 @@ private:
         if (!is_used_again) made = static_cast<name_table*>(allocate<8>(in_.heap(), n_bytes));
         const auto uses = is_used_again ? made->uses.load() + 1 : 1;
         made->uses.store(uses, std::memory_order_release);
-        made->n_slots = n_slots;
+        if (!is_used_again) made->n_slots = n_slots; // else others may be looking at it
         made->n_filled = 0;
         for (std::uint64_t i = 0; i < n_slots; ++i) made->at(i).store(0, std::memory_order_relaxed);
         made->previous = old == nullptr ? 0 : in_.offset_of(old);
-        for_each([&](const name_node& node) { place(*made, node.hash, in_.offset_of(&node)); });
+        for_each([&](const named_node& one) {
+            place(*made, one.node->hash.get(), in_.offset_of(one.node));
+        });
         in_.root().names.store(in_.offset_of(made), std::memory_order_release);
         return made;
     }

@@ -7,6 +7,7 @@
 #ifndef MMSTL_DETAIL_HEAP_SHARED_HEAP_HPP
 #define MMSTL_DETAIL_HEAP_SHARED_HEAP_HPP
 
+#include <mmstl/detail/checksum.hpp>
 #include <mmstl/detail/heap/coordination.hpp>
 #include <mmstl/detail/heap/layout.hpp>
 #include <mmstl/detail/posix.hpp>
@@ -20,6 +21,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <string_view>
 
 namespace mmstl::inline v1::detail::heap {
 
@@ -120,6 +122,16 @@ public:
         if (fd_ != -1) (void)posix::close(fd_); // and so the lock is given back
     }
     [[nodiscard]] const failure& why() const noexcept { return why_; }
+
+    /// Whether any process uses the segment, this one not counted.
+    failure ask_for_others(bool& others) const noexcept {
+        bool locked = false;
+        auto f = posix::try_lock_bytes(fd_, liveness_offset, most_processes, locked);
+        others = f.failed() || !locked;
+        // And so they are given back: the lock itself is on another byte.
+        if (locked) f = posix::unlock_bytes(fd_, liveness_offset, most_processes);
+        return f;
+    }
 
 private:
     int fd_ = -1;
@@ -377,6 +389,9 @@ private:
     void reclaim_with_lock(span& of) noexcept;
     void relink_abandoned() noexcept;
     void release_threads_of(std::uint32_t p) noexcept;
+    template <class IsDead, class IsPurged>
+    void release_spans(IsDead is_dead, IsPurged is_purged) noexcept;
+    void forget_everyone(std::uint64_t boot) noexcept;
     void settle(span& of) noexcept;
 
     /// All that are in use: `look(slice)`.
@@ -785,10 +800,10 @@ inline void shared_heap::give_back(span& empty) noexcept {
 }
 
 /// Gives back a span without an owner, if all its blocks have been returned. For whoever has
-/// returned one, when the span may be anything by now.
+/// returned one, when the span may be anything by now, and its description part of a huge block.
 inline void shared_heap::reclaim(span& of) noexcept {
     const auto held = lock();
-    if (of.state.get() == span_state::blocks && of.owner.load() == 0) reclaim_with_lock(of);
+    if (is_span(of) && of.owner.load() == 0) reclaim_with_lock(of);
 }
 
 /// Those that nobody has given back, because their owner was about to go just then.
@@ -912,14 +927,21 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
 inline failure shared_heap::join() noexcept {
     const opening_lock alone(growing_.fd);
     if (alone.why().failed()) return alone.why();
+    auto& live = image_.header().live;
+    const auto* const boot = format::this_boot();
+    const auto this_boot = boot != nullptr ? *boot : std::array<char, 40>{};
+    const bool is_other_boot = boot == nullptr || live.boot_id != this_boot;
+    if (is_other_boot && live.state.load() != format::state::clean) {
+        bool others = true;
+        if (auto f = alone.ask_for_others(others); f.failed()) return f;
+        if (!others) forget_everyone(fnv1a(std::string_view(this_boot.data(), this_boot.size())));
+    }
     auto f = members_.join(image_, growing_.fd, replay{this}, [this](std::uint32_t p) {
         release_threads_of(p);
         return failure{};
     });
     if (f.failed()) return f;
-    auto& live = image_.header().live;
-    const auto* const boot = format::this_boot();
-    live.boot_id = boot != nullptr ? *boot : std::array<char, 40>{};
+    live.boot_id = this_boot;
     live.state.store(format::state::in_use);
     return {};
 }
@@ -950,17 +972,13 @@ inline failure shared_heap::take_thread(thread_id& id) noexcept {
     return refuse(errc::too_many_threads, call, most_threads + 1, most_threads);
 }
 
-/// Nothing of what the threads of process `p` had is lost, but the blocks that they were just about
-/// to hand out. Can be done again from the beginning, whenever it was cut short.
+/// Nothing of what the dead had is lost, but the blocks that they were just about to hand out:
+/// `is_dead(owner)` of a span, or `is_purged(process)` of a run that was about to be given back. Can
+/// be done again from the beginning, whenever it was cut short.
 ///
 /// The rings of abandoned spans are linked anew: a kill may have left a span between two of them.
-inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
-    const auto held = lock();
-    const auto is_dead = [&](thread_id owner) {
-        const auto& record = image_.thread(place_of(owner));
-        return record.process.load() == p + 1 &&
-               make_thread_id(place_of(owner), record.generation.get()) == owner;
-    };
+template <class IsDead, class IsPurged>
+void shared_heap::release_spans(IsDead is_dead, IsPurged is_purged) noexcept {
     for (auto& head : image_.root().abandoned) head.set(0); // in a damaged file they lead anywhere
     for_each_slice([&](span& of) {
         const auto owner = of.owner.load();
@@ -968,17 +986,48 @@ inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
             if (owner == 0) return push_abandoned(of);
             settle(of);
             abandon_or_free(of);
-        } else if (of.state.get() == span_state::purging && of.pending.get() == p + 1) {
+        } else if (of.state.get() == span_state::purging && is_purged(of.pending.get() - 1)) {
             const auto at = run_of(of, static_cast<std::size_t>(of.n_bytes.get()));
             if (!can_be_one(at)) return;
             set_committed(at, false); // of which it may have given blocks back
             free_with_intent(at);
         }
     });
+}
+
+inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
+    const auto held = lock();
+    release_spans(
+        [&](thread_id owner) {
+            const auto& record = image_.thread(place_of(owner));
+            return record.process.load() == p + 1 &&
+                   make_thread_id(place_of(owner), record.generation.get()) == owner;
+        },
+        [&](std::uint32_t process) { return process == p; });
     for (std::uint32_t i = 0; i < most_threads; ++i) {
         auto& record = image_.thread(i);
         if (record.process.load() == p + 1) record.process.store(0);
     }
+}
+
+/// After a restart of the machine, of a segment that was not closed: what the coordination says may
+/// be older than the image, as its pages came to the disk. So the image alone is believed: nobody
+/// holds a lock or is in the middle of anything, and nobody owns a span. Generations go on from
+/// somewhere else, so that no thread is taken for one of those before.
+///
+/// Nobody else may use the segment.
+inline void shared_heap::forget_everyone(std::uint64_t boot) noexcept {
+    for (lock_line* const line : {&image_.locks().heap, &image_.locks().names}) {
+        line->intent.kind.set(static_cast<std::uint32_t>(intent_kind::none));
+        line->word.store(0);
+    }
+    release_spans([](thread_id) { return true; }, [](std::uint32_t) { return true; });
+    for (std::uint32_t i = 0; i < most_threads; ++i) {
+        auto& record = image_.thread(i);
+        record.process.store(0);
+        record.generation.set(record.generation.get() + static_cast<std::uint32_t>(boot >> 32 | 1));
+    }
+    for (std::uint32_t p = 0; p < most_processes; ++p) image_.process(p).is_there.store(0);
 }
 
 inline failure shared_heap::trim() noexcept {

@@ -42,7 +42,7 @@ struct thread_heap {
     std::uint64_t capacity_bytes;
     std::uint64_t lock_word; ///< that the thread has a lock: `robust_word`
     thread_id id;
-    bool holds_locks_late; ///< made for a lock when the thread's other heaps were gone
+    bool is_kept; ///< made when the thread's others were gone already, for its name
     open_heap* of;
     std::array<entry, n_classes> entries;
     // Rings of spans.
@@ -495,7 +495,7 @@ inline void dismiss(thread_heap& late) noexcept {
         of->shared.reclaim_all();
         try_it();
     }
-    if (thread_heaps::is_gone && !mine.holds_locks_late) dismiss(mine);
+    if (thread_heaps::is_gone && !mine.is_kept) dismiss(mine);
     if (p == nullptr) throw_exhausted(of, n_bytes, why);
     return p;
 }
@@ -504,7 +504,8 @@ inline void dismiss(thread_heap& late) noexcept {
 /// one that was used last. Null, and why, if there is no such segment, or no place in it.
 ///
 /// Throws: `std::bad_alloc`.
-[[gnu::noinline, gnu::cold]] inline thread_heap* heap_around(const void* p, failure& why) {
+[[gnu::noinline, gnu::cold]] inline thread_heap* heap_around(const void* p, failure& why,
+                                                             const char* call) {
     thread_heap* found = thread_heaps::is_gone ? nullptr : heaps_of_this_thread.look_around(p);
     if (found == nullptr) {
         std::byte* base = nullptr;
@@ -513,15 +514,15 @@ inline void dismiss(thread_heap& late) noexcept {
             const std::lock_guard lock(process.mutex);
             const open_heap* const of = process.find_around(p);
             if (of == nullptr)
-                why = refuse(errc::not_in_a_segment, "robust_mutex");
+                why = refuse(errc::not_in_a_segment, call);
             else if (!of->is_writable)
-                why = refuse(errc::wrong_access, "robust_mutex");
+                why = refuse(errc::wrong_access, call);
             else
                 base = of->shared.in().heap();
         }
         if (base != nullptr) found = heap_of_this_thread(base, why);
         if (found == nullptr) return nullptr;
-        found->holds_locks_late = thread_heaps::is_gone;
+        found->is_kept = thread_heaps::is_gone;
     }
     last_used = found;
     return found;

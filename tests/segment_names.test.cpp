@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+//
+// The names of a segment's objects while others come and go, in threads and in processes.
+
+#include "support/catch.hpp"
+#include "support/checks.hpp"
+#include "support/in_child.hpp"
+#include "support/soak.hpp"
+
+#include <mmstl/containers.hpp>
+#include <mmstl/segment.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace support;
+using mmstl::segment;
+using mmstl::segment_options;
+
+namespace heap = mmstl::detail::heap;
+
+namespace {
+
+constexpr segment_options little{.capacity_bytes = std::uint64_t{64} << 20};
+
+const heap::image& image_of(const segment& in) {
+    auto* const base = static_cast<std::byte*>(const_cast<void*>(in.base_address()));
+    return heap::heaps_of_this_process().find(base)->shared.in();
+}
+
+std::string nth_name(char of, long i) { return std::string(1, of) + std::to_string(i); }
+
+/// Makes and destroys a few names in turn, and has their memory full of what is no length meanwhile.
+void come_and_go(segment& in, long n) {
+    const auto bytes = in.allocator<char>();
+    for (long i = 0; i < n; ++i) {
+        const auto name = nth_name('g', i % 7);
+        in.construct<char>(name, 'x');
+        in.destroy<char>(name);
+        auto allocate = bytes;
+        const std::size_t n_bytes = sizeof(heap::name_node) + name.size() + 1;
+        std::vector<char*> blocks(4);
+        for (auto*& one : blocks) {
+            one = allocate.allocate(n_bytes);
+            std::memset(one, 0xff, n_bytes);
+        }
+        for (auto* const one : blocks) allocate.deallocate(one, n_bytes);
+    }
+}
+
+} // namespace
+
+TEST_CASE("names that stay are listed, and found, while others come and go") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    for (long i = 0; i < 6; ++i) in.construct<long>(nth_name('s', i), i);
+    std::atomic<bool> is_over{false};
+    std::atomic<long> n_looks{0}, n_wrong{0};
+    const auto look = [&] {
+        while (!is_over) {
+            const auto all = in.named_objects();
+            const auto n_stay = std::count_if(
+                all.begin(), all.end(), [](const auto& one) { return one.name.front() == 's'; });
+            const bool fit = std::all_of(all.begin(), all.end(), [](const auto& one) {
+                return one.name.size() == 2 && one.count == 1;
+            });
+            n_wrong += n_stay == 6 && fit ? 0 : 1;
+            for (long i = 0; i < 6; ++i) {
+                const long* const found = in.find<long>(nth_name('s', i));
+                n_wrong += found != nullptr && *found == i ? 0 : 1;
+            }
+            ++n_looks;
+        }
+    };
+    std::thread first(look);
+    std::thread second(look);
+    while (n_looks < 2) std::this_thread::yield();
+    come_and_go(in, soaked(20000));
+    is_over = true;
+    first.join();
+    second.join();
+    CHECK(n_wrong == 0);
+    CHECK(in.named_objects().size() == 6);
+    CHECK(in.check().clean());
+}
+
+TEST_CASE("of names that come and go in another process, a reader sees what it can") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto in = segment::create(path, little);
+    in.construct<long>("s0", 17);
+    auto& is_over = in.construct<std::atomic<bool>>("is over", false);
+    child reader([&] {
+        in = segment();
+        in = segment::open(path, {.access = mmstl::access::read_only});
+        const auto* const stop = in.find<const std::atomic<bool>>("is over");
+        while (!*stop) {
+            for (const auto& one : in.named_objects()) expect(one.name.size() <= 7, one.name);
+            expect(*in.find<const long>("s0") == 17);
+        }
+    });
+    come_and_go(in, soaked(20000));
+    is_over = true;
+    const auto result = reader.wait();
+    INFO(result);
+    CHECK(result.ok());
+}
+
+TEST_CASE("names whose hashes begin alike are told apart") {
+    // Sixteen bits of the hash are in the table: of so many names some share them.
+    auto in = segment::create(mmstl::anonymous(), little);
+    constexpr long n = 2000;
+    for (long i = 0; i < n; ++i) in.construct<long>(nth_name('n', i), i);
+    for (long i = 0; i < n; ++i) CHECK(*in.find<long>(nth_name('n', i)) == i);
+    CHECK(in.find<long>("n2000") == nullptr);
+    CHECK(in.check().clean());
+}
+
+TEST_CASE("a slot that has another hash in front is none, and check says so") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    in.construct<int>("one", 1);
+    const auto& image = image_of(in);
+    auto& table = *heap::names(image).current();
+    for (std::uint64_t i = 0; i < table.n_slots; ++i) {
+        auto& slot = table.at(i);
+        if (slot.load() > heap::name_table::removed) slot.fetch_xor(std::uint64_t{1} << 60);
+    }
+    CHECK(in.find<int>("one") == nullptr);
+    const auto report = in.check();
+    REQUIRE(report.n_problems == 1);
+    CHECK(report.problems.front().find("of the table is none") != std::string::npos);
+}
+
+namespace {
+
+/// Asks for the object that it makes, after it has used another segment.
+struct impatient {
+    impatient(segment& in, segment& other) {
+        (void)other.allocator<char>().allocate(10);
+        code = [&] {
+            try {
+                in.find_or_construct<impatient>("it", in, other);
+            } catch (const std::system_error& e) {
+                return e.code();
+            }
+            return std::error_code();
+        }();
+    }
+    static inline std::error_code code;
+    int value = 0;
+};
+
+/// Makes an object when nearly all of a thread is gone.
+struct late_maker {
+    segment* in = nullptr;
+    std::atomic<heap::thread_id>* builder = nullptr;
+    ~late_maker() {
+        (void)in->try_construct<int>("late", 1);
+        const auto* const table = heap::names(image_of(*in)).current();
+        for (std::uint64_t i = 0; i < table->n_slots; ++i)
+            if (const auto one =
+                    heap::names(image_of(*in)).node_at(heap::name_table::offset_in(table->at(i))))
+                *builder = one.node->builder;
+    }
+};
+
+} // namespace
+
+template <> inline constexpr std::string_view mmstl::persistent_name<impatient> = "test/impatient";
+
+TEST_CASE("a constructor that asks for what it makes is told so, whatever it did before") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    auto other = segment::create(mmstl::anonymous(), little);
+    // So that the thread goes by another number there.
+    std::thread([&] { (void)other.allocator<char>().allocate(10); }).join();
+    impatient::code = {};
+    CHECK(in.find_or_construct<impatient>("it", in, other).value == 0);
+    CHECK(impatient::code == std::errc::resource_deadlock_would_occur);
+}
+
+TEST_CASE("what is made late in a thread has a thread that makes it") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    std::atomic<heap::thread_id> builder{0};
+    std::thread([&] {
+        thread_local late_maker first;
+        first.in = &in;
+        first.builder = &builder;
+        (void)in.allocator<char>().allocate(10);
+    }).join();
+    CHECK(*in.find<int>("late") == 1);
+    CHECK(builder != 0);
+}
