@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// A queue of jobs between a process and its children: the queue is a std::deque in anonymous
-// shared memory, its lock is of the platform (pthread_mutex_t, shared and robust).
+// A queue of jobs between a process and its children: a std::deque in anonymous shared memory, with
+// a robust_mutex. Should one of them be killed with it, all the others fail, and say why. How to go
+// on instead is in producers_and_consumers.cpp.
 
 #include <mmstl.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -14,71 +16,12 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-// For std::lock_guard and std::unique_lock, in any process that sees it.
-class process_mutex {
-public:
-    process_mutex() {
-        pthread_mutexattr_t how;
-        pthread_mutexattr_init(&how);
-        pthread_mutexattr_setpshared(&how, PTHREAD_PROCESS_SHARED);
-        pthread_mutexattr_setrobust(&how, PTHREAD_MUTEX_ROBUST);
-        const int error = pthread_mutex_init(&mutex_, &how);
-        pthread_mutexattr_destroy(&how);
-        check(error);
-    }
-    process_mutex(const process_mutex&) = delete;
-    process_mutex& operator=(const process_mutex&) = delete;
-    ~process_mutex() { pthread_mutex_destroy(&mutex_); }
-
-    // EOWNERDEAD: its holder was killed, and what it guards may be half changed. It is given back
-    // as it is, so that everyone after this one fails too (ENOTRECOVERABLE).
-    void lock() {
-        const int error = pthread_mutex_lock(&mutex_);
-        if (error == EOWNERDEAD) pthread_mutex_unlock(&mutex_);
-        check(error);
-    }
-    void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
-
-    static void check(int error) {
-        if (error != 0) throw std::system_error(error, std::system_category(), "process_mutex");
-    }
-
-private:
-    friend class process_condition;
-    pthread_mutex_t mutex_;
-};
-
-class process_condition {
-public:
-    process_condition() {
-        pthread_condattr_t how;
-        pthread_condattr_init(&how);
-        pthread_condattr_setpshared(&how, PTHREAD_PROCESS_SHARED);
-        const int error = pthread_cond_init(&condition_, &how);
-        pthread_condattr_destroy(&how);
-        process_mutex::check(error);
-    }
-    process_condition(const process_condition&) = delete;
-    process_condition& operator=(const process_condition&) = delete;
-    ~process_condition() { pthread_cond_destroy(&condition_); }
-
-    void wait(std::unique_lock<process_mutex>& held) {
-        const int error = pthread_cond_wait(&condition_, &held.mutex()->mutex_);
-        process_mutex::check(error);
-    }
-    void notify_one() noexcept { pthread_cond_signal(&condition_); }
-    void notify_all() noexcept { pthread_cond_broadcast(&condition_); }
-
-private:
-    pthread_cond_t condition_;
-};
 
 struct job {
     std::size_t number;
@@ -98,31 +41,30 @@ public:
     explicit job_queue(const allocator_type& in) : waiting_(in) {}
 
     void push(std::size_t number, const char* text) {
-        const std::lock_guard held(mutex_);
+        const std::scoped_lock held(mutex_);
         waiting_.emplace_back(number, text);
-        changed_.notify_one();
     }
     // There will be no more.
     void close() {
-        const std::lock_guard held(mutex_);
+        const std::scoped_lock held(mutex_);
         is_closed_ = true;
-        changed_.notify_all();
     }
     // Waits for a job. Nothing if all are done. A *moved* string would lie in the segment still: it
     // is for whoever has the lock. Hence the copy.
     std::optional<std::pair<std::size_t, std::string>> pop() {
-        std::unique_lock held(mutex_);
-        while (waiting_.empty() && !is_closed_) changed_.wait(held);
-        if (waiting_.empty()) return {};
-        const job& next = waiting_.front();
-        const std::pair<std::size_t, std::string> taken(next.number, next.text);
-        waiting_.pop_front();
-        return taken;
+        for (;; std::this_thread::sleep_for(std::chrono::milliseconds(1))) { // without the lock
+            const std::scoped_lock held(mutex_);
+            if (waiting_.empty() && !is_closed_) continue;
+            if (waiting_.empty()) return {};
+            const job& next = waiting_.front();
+            const std::pair<std::size_t, std::string> taken(next.number, next.text);
+            waiting_.pop_front();
+            return taken;
+        }
     }
 
 private:
-    process_mutex mutex_;
-    process_condition changed_;
+    mmstl::robust_mutex mutex_;
     mmstl::deque<job> waiting_;
     bool is_closed_ = false;
 };
