@@ -158,6 +158,7 @@ int run() {
     auto& letters = shm.construct<mmstl::vector<std::size_t>>("letters", n_orders);
 
     std::vector<pid_t> consumers;
+    consumers.reserve(n_consumers);
     for (int i = 0; i < n_consumers; ++i)
         consumers.push_back(start([&] { consume(all, i, letters); }));
     for (std::size_t first = 0; first < n_producers; ++first)

@@ -4,7 +4,6 @@
 
 #include <mmstl.hpp>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -20,8 +19,6 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,26 +52,6 @@ public:
 
 private:
     mmstl::string title_;
-};
-
-// A lock among processes: of a file, by flock(2).
-class file_lock {
-public:
-    explicit file_lock(const char* path) : fd_(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-        if (fd_ == -1) throw std::system_error(errno, std::system_category(), path);
-    }
-    file_lock(const file_lock&) = delete;
-    file_lock& operator=(const file_lock&) = delete;
-    ~file_lock() { close(fd_); }
-
-    void lock() {
-        while (flock(fd_, LOCK_EX) == -1)
-            if (errno != EINTR) throw std::system_error(errno, std::system_category(), "flock");
-    }
-    void unlock() noexcept { flock(fd_, LOCK_UN); }
-
-private:
-    int fd_;
 };
 
 namespace {
@@ -195,14 +172,16 @@ void share_with_children() {
 }
 
 void count_under_a_lock() {
-    file_lock mutex("count.lock");
     auto seg = mmstl::segment::open_or_create("count.mms");
-    auto& visits = seg.find_or_construct<mmstl::deque<pid_t>>("visits");
-    {
-        const std::lock_guard held(mutex); // among all processes that do so
+    auto& mutex = seg.find_or_construct<mmstl::robust_mutex>("visits mutex");
+    try {
+        const std::scoped_lock held(mutex); // among all threads of all processes
+        auto& visits = seg.find_or_construct<mmstl::deque<pid_t>>("visits");
         visits.push_back(getpid());
+    } catch (const mmstl::owner_died&) {
+        mutex.recover([&] { seg.abandon("visits"); }); // an insertion may be half done
     }
-    std::printf("%zu visits\n", visits.size());
+    std::printf("%zu visits\n", seg.find<mmstl::deque<pid_t>>("visits")->size());
     seg.close();
 }
 
@@ -282,7 +261,7 @@ int main() {
         open_after_power_cut("cut.mms");
         handle_errors();
         for (const char* const name :
-             {"index.mms", "a.mms", "big.mms", "tour.mms", "count.mms", "count.lock", "cut.mms"})
+             {"index.mms", "a.mms", "big.mms", "tour.mms", "count.mms", "cut.mms"})
             std::filesystem::remove(name);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());

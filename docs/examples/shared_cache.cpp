@@ -10,6 +10,7 @@
 
 #include <mmstl.hpp>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -19,7 +20,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <vector>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -152,8 +152,8 @@ int run() {
 
     const pid_t holder = start("hold", name);
     if (!WIFSTOPPED(wait_for(holder))) return 1;
-    std::vector<pid_t> others;
-    for (int i = 0; i < 3; ++i) others.push_back(start("ask", name));
+    std::array<pid_t, 3> others{};
+    for (pid_t& other : others) other = start("ask", name);
     std::printf("three wait for one that has stopped: %s\n", cache.is_held() ? "yes" : "no");
 
     kill(holder, SIGKILL);
