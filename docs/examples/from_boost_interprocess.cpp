@@ -4,13 +4,22 @@
 
 #include <mmstl.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
+
+// What was a struct with an interprocess_mutex in it.
+struct ticker {
+    mmstl::robust_mutex mutex;
+    double bid = 0;
+    double ask = 0;
+};
 
 namespace {
 
@@ -49,12 +58,30 @@ void use_objects() {
     std::printf("%zu\n", same.size());
 }
 
+void use_locks() {
+    auto seg = mmstl::segment::open("prices.mms");
+    auto& mutex = seg.find_or_construct<mmstl::robust_mutex>("prices mutex"); // a named_mutex
+    try {
+        const std::scoped_lock lock(mutex); // bip::scoped_lock<bip::named_mutex>
+        ++seg.find_or_construct<prices>("prices")["DAX"];
+    } catch (const mmstl::owner_died&) { // what Boost does not say
+        mutex.recover([&] { seg.abandon("prices"); });
+    }
+
+    auto& one = seg.find_or_construct<ticker>("ticker");
+    if (const std::unique_lock lock(one.mutex, std::chrono::milliseconds(100)); lock)
+        one.ask = one.bid + 1; // got within that time: timed_lock
+
+    std::printf("%g %g\n", seg.find<prices>("prices")->at("DAX"), one.ask);
+}
+
 } // namespace
 
 int main() {
     try {
         open_segments();
         use_objects();
+        use_locks();
         mmstl::file("prices.mms").remove();
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());
