@@ -48,9 +48,10 @@ void use_objects() {
     series& one = seg.construct<series>("series", 100, 0.5);
     const auto row = seg.find_or_construct<int[]>("row", 10, 3); // ten, each of them 3
     prices* found = seg.find<prices>("prices");
-    seg.destroy<series>("series");
 
     std::printf("%zu %zu %d\n", one.size(), row.size(), found == &all);
+    seg.destroy<series>("series");
+
     all["DAX"] = 15'000; // no allocator to hand over, no string to convert
     all.emplace(std::string("DOW"), 34'000);
     std::printf("%d\n", all.contains(std::string_view("DOW")));
