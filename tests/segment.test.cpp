@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -245,6 +246,21 @@ TEST_CASE("a file without a segment's name in it is not left behind by a failure
     CHECK(result.ok());
     CAPTURE(result);
     CHECK_FALSE(std::filesystem::exists(path));
+}
+
+// ---- making and opening at the same time ----
+
+TEST_CASE("the lock of a file that is being made is free beside those that use it") {
+    const sample one(kind::file);
+    const auto where = one.backing();
+    const auto user = segment::create(where, little);
+    child maker([&] { // as long as the parent lives, if it waited for that
+        const auto handle = where.open(read_write);
+        expect(!mmstl::detail::posix::lock_file(handle.native_handle()).failed());
+    });
+    const auto result = maker.wait(std::chrono::seconds(20));
+    INFO(result);
+    CHECK(result.ok());
 }
 
 // ---- addresses ----

@@ -386,7 +386,7 @@ inline failure sync_directory_of(const char* path) noexcept {
     return f.code() == std::errc::invalid_argument ? failure{} : f;
 }
 
-/// A lock of that type on `n_bytes` from `first` on; of 0 bytes, on all that is behind it.
+/// A lock of that type on `n_bytes` from `first` on.
 inline struct ::flock lock_of(short type, std::uint64_t first, std::uint64_t n_bytes) noexcept {
     struct ::flock made {};
     made.l_type = type;
@@ -396,12 +396,16 @@ inline struct ::flock lock_of(short type, std::uint64_t first, std::uint64_t n_b
     return made;
 }
 
+/// What `lock_file` locks: more than can be mapped, and not all there can be, so that bytes behind it
+/// can be locked for other reasons ("who is alive").
+inline constexpr std::uint64_t lockable_bytes = std::uint64_t{1} << 61;
+
 /// Waits for an exclusive lock on the whole file, however long it gets, that belongs to the open
 /// file description: threads that opened it on their own exclude each other too, closing another
 /// descriptor of the file does not give it back, and the end of its process does. Needs a
 /// descriptor that is open for writing.
 inline failure lock_file(int fd) noexcept {
-    auto whole = lock_of(F_WRLCK, 0, 0);
+    auto whole = lock_of(F_WRLCK, 0, lockable_bytes);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &whole); }));
 }
 
@@ -412,7 +416,7 @@ inline bool is_for_want_of_locks(const failure& f) noexcept {
 
 /// Gives it back; so does closing the last descriptor of that open file description.
 inline failure unlock_file(int fd) noexcept {
-    auto whole = lock_of(F_UNLCK, 0, 0);
+    auto whole = lock_of(F_UNLCK, 0, lockable_bytes);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLK, &whole); }));
 }
 
