@@ -6,6 +6,7 @@
 #include "support/checks.hpp"
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
+#include "support/soak.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/containers.hpp>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <concepts>
@@ -261,6 +263,32 @@ TEST_CASE("the lock of a file that is being made is free beside those that use i
     const auto result = maker.wait(std::chrono::seconds(20));
     INFO(result);
     CHECK(result.ok());
+}
+
+TEST_CASE("of threads that open_or_create a segment at once, one creates and all share it") {
+    const auto which = GENERATE(kind::file, kind::shared_memory, kind::borrowed_fd);
+    const bool is_there_empty = GENERATE(false, true);
+    if (!is_there_empty && which == kind::borrowed_fd) return; // which is always there
+    INFO(which << (is_there_empty ? ", an empty file to be adopted" : ""));
+    constexpr unsigned n_racers = 4;
+    for (long round = 0; round < soaked(20); ++round) {
+        const sample one(which);
+        const auto where = is_there_empty ? one.backing_of(0) : one.backing();
+        std::atomic<unsigned> ready{0};
+        std::array<segment, n_racers> got;
+        std::array<std::error_code, n_racers> wrong;
+        std::vector<std::thread> threads;
+        for (unsigned me = 0; me < n_racers; ++me) {
+            threads.emplace_back([&, me] {
+                for (++ready; ready < n_racers;) std::this_thread::yield();
+                got[me] = segment::open_or_create(where, little, wrong[me]);
+            });
+        }
+        for (auto& thread : threads) thread.join();
+        for (const auto& ec : wrong) CHECK(ec == std::error_code());
+        CHECK(std::ranges::count_if(got, [](const segment& each) { return each.created(); }) == 1);
+        for (const auto& each : got) CHECK(each.base_address() == got[0].base_address());
+    }
 }
 
 // ---- addresses ----

@@ -115,6 +115,8 @@ private:
         std::array<char, 40> boot_id{};
     };
 
+    // All with the registry's lock held.
+
     static failure make(backing_handle& fresh, const segment_options& options, candidate& made,
                         std::string& more);
     static failure map_fresh(const backing_handle& fresh, std::uint64_t n_regions,
@@ -123,16 +125,16 @@ private:
     static failure map_at(candidate& from, mmstl::access wanted, std::string& more);
     failure share(open_segment& with, mmstl::access wanted);
     failure start(candidate&& from, const segment_options& options, std::string& more);
-    failure sync();
-    failure let_go(bool closing);
     static failure leave(open_segment& whole, bool closing);
+    static std::string range_text(const std::byte* first, std::uint64_t n_bytes);
 
     static std::vector<open_segment*>& all_open() {
         static auto& all = *new std::vector<open_segment*>; // as heaps_of_this_process()
         return all;
     }
-    /// With the registry's lock held.
-    static std::string range_text(const std::byte* first, std::uint64_t n_bytes);
+
+    failure sync();
+    failure let_go(bool closing);
 
     open_segment* open_ = nullptr;
     bool created_ = false;
@@ -146,6 +148,10 @@ inline failure segment_storage::open(const backing& from, opening how,
     const auto wanted = options.access;
     if (wanted != access::read_write && (wanted != access::read_only || how != opening::open))
         return refuse(errc::wrong_access, call);
+    // One after the other, so that a file is opened once, and mapped once: what one thread makes is
+    // known here before another one finds it.
+    auto& process = heap::heaps_of_this_process();
+    const std::lock_guard lock(process.mutex);
     candidate found;
     auto f = core::open(from, wanted, how, found.file, [&](backing_handle& fresh) {
         if (wanted != access::read_write) return refuse(errc::wrong_access, call);
@@ -165,9 +171,6 @@ inline failure segment_storage::open(const backing& from, opening how,
             if (!created_) found.map = {};
         }
     }
-    // One after the other, so that a file is opened once, and mapped once.
-    auto& process = heap::heaps_of_this_process();
-    const std::lock_guard lock(process.mutex);
     if (!created_) {
         if (f = read(found); f.failed()) return f;
         for (auto* const one : all_open()) {
@@ -250,7 +253,6 @@ inline failure segment_storage::map_fresh(const backing_handle& fresh, std::uint
         const auto f = map_with_heap_at(heap);
         if (f.code() != std::errc::file_exists) return f;
         auto* const first = static_cast<std::byte*>(how.address);
-        const std::lock_guard lock(heap::heaps_of_this_process().mutex);
         more = range_text(first, how.reserve_bytes) + "; choose another base_address";
         return refuse(errc::address_taken, call);
     }
@@ -341,7 +343,7 @@ inline std::string segment_storage::range_text(const std::byte* first, std::uint
     return text;
 }
 
-/// One more handle on what is open in this process. With the registry's lock held.
+/// One more handle on what is open in this process.
 inline failure segment_storage::share(open_segment& with, mmstl::access wanted) {
     if (with.access == access::read_only && wanted == access::read_write)
         return refuse(errc::wrong_access, call); // its pages may be read by other threads just now
@@ -351,7 +353,6 @@ inline failure segment_storage::share(open_segment& with, mmstl::access wanted) 
     return {};
 }
 
-/// With the registry's lock held.
 inline failure segment_storage::start(candidate&& from, const segment_options& options,
                                       std::string& more) {
     const heap::image in(core::data(from.map) + from.says.heap_offset, from.says.n_regions);
@@ -433,8 +434,6 @@ inline failure segment_storage::let_go(bool closing) {
 }
 
 /// Gives back what this process has of the heap. Who is the last to close it, marks it as closed.
-///
-/// With the registry's lock held.
 inline failure segment_storage::leave(open_segment& whole, bool closing) {
     auto& shared = whole.shared;
     if (!shared.members().is_member()) return {}; // a fork()ed child that has never allocated
