@@ -7,6 +7,7 @@
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
 #include "support/soak.hpp"
+#include "support/step.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/containers.hpp>
@@ -289,6 +290,48 @@ TEST_CASE("of threads that open_or_create a segment at once, one creates and all
         CHECK(std::ranges::count_if(got, [](const segment& each) { return each.created(); }) == 1);
         for (const auto& each : got) CHECK(each.base_address() == got[0].base_address());
     }
+}
+
+TEST_CASE("opening succeeds, whatever happens to the length between any two of its system calls") {
+    const bool is_cut = GENERATE(false, true);
+    const auto wanted = GENERATE(read_only, read_write);
+    // What closes waits for those that begin to use it, and for one that stands still for ever.
+    if (is_cut && wanted == read_write) return;
+    INFO((is_cut ? "cut off, " : "grown, ") << (wanted == read_write ? "for writing" : "to read"));
+    constexpr std::size_t much = 3 * MiB;
+    const shared_memory_name name; // no disk for close() to wait for
+    const auto where = mmstl::shared_memory(name.text());
+    segment::create(where, little).close();
+    long n_calls = 0;
+    for (bool is_over = false; !is_over; ++n_calls) {
+        INFO("at the beginning or end of system call " << n_calls / 2);
+        auto in = segment::open(where);
+        char* const block = is_cut ? in.allocator<char>().allocate(much) : nullptr;
+        const auto before = in.size_bytes();
+        stepped_child opener([&] {
+            std::error_code ec;
+            if (!segment::open(where, {.access = wanted}, ec).is_open()) ::_exit(1);
+        });
+        if (opener.now() == stepped_child::state::refused)
+            return skip_loudly("ptrace is not allowed here");
+        for (long i = 0; i < n_calls && opener.now() == stepped_child::state::inside; ++i)
+            opener.step_to_call();
+        is_over = opener.now() != stepped_child::state::inside;
+        if (is_cut) {
+            in.allocator<char>().deallocate(block, much);
+            in.close();
+            CHECK(where.open().size_bytes() <= before - much);
+        } else {
+            in.construct<mmstl::vector<char>>("bytes", much);
+            CHECK(in.size_bytes() >= before + much);
+        }
+        while (opener.now() == stepped_child::state::inside) opener.step_to_call();
+        CHECK(opener.now() == stepped_child::state::at_end);
+        if (is_cut) continue;
+        in.destroy<mmstl::vector<char>>("bytes");
+        in.close();
+    }
+    CHECK(n_calls > 10);
 }
 
 // ---- addresses ----

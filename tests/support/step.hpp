@@ -57,19 +57,9 @@ public:
     [[nodiscard]] state now() const noexcept { return state_; }
 
     /// One instruction. The entry and the exit of a system call are one each.
-    void step() {
-        const int deliver = std::exchange(pending_, 0);
-        if (::ptrace(PTRACE_SINGLESTEP, pid_, nullptr, deliver) == -1 || !reap()) {
-            state_ = state::dead;
-        } else if (!WIFSTOPPED(status_)) {
-            state_ = state::dead;
-            pid_ = -1;
-        } else if (WSTOPSIG(status_) == SIGSTOP) {
-            state_ = state::at_end;
-        } else if (WSTOPSIG(status_) != SIGTRAP) {
-            pending_ = WSTOPSIG(status_);
-        }
-    }
+    void step() { go(PTRACE_SINGLESTEP); }
+    /// As far as the next system call, and then as far as its end.
+    void step_to_call() { go(PTRACE_SYSCALL); }
 
     /// SIGKILL, wherever it stands; returns when it is dead.
     void kill() {
@@ -98,6 +88,20 @@ private:
 
     /// Stops for the parent. Not raise(3): sanitizers make thousands of instructions of it.
     static void mark() noexcept { ::syscall(SYS_kill, ::syscall(SYS_getpid), SIGSTOP); }
+
+    void go(decltype(PTRACE_SINGLESTEP) how) {
+        const int deliver = std::exchange(pending_, 0);
+        if (::ptrace(how, pid_, nullptr, deliver) == -1 || !reap()) {
+            state_ = state::dead;
+        } else if (!WIFSTOPPED(status_)) {
+            state_ = state::dead;
+            pid_ = -1;
+        } else if (WSTOPSIG(status_) == SIGSTOP) {
+            state_ = state::at_end;
+        } else if (WSTOPSIG(status_) != SIGTRAP) {
+            pending_ = WSTOPSIG(status_);
+        }
+    }
 
     bool reap() {
         for (;;) {

@@ -122,6 +122,7 @@ private:
     static failure map_fresh(const backing_handle& fresh, std::uint64_t n_regions,
                              const segment_options& options, candidate& made, std::string& more);
     static failure read(candidate& from);
+    static failure read_once(candidate& from);
     static failure map_at(candidate& from, mmstl::access wanted, std::string& more);
     failure share(open_segment& with, mmstl::access wanted);
     failure start(candidate&& from, const segment_options& options, std::string& more);
@@ -265,10 +266,22 @@ inline failure segment_storage::map_fresh(const backing_handle& fresh, std::uint
 }
 
 /// What the header says, and whether it can be believed.
+///
+/// The file gets longer before the header says so, and shorter after: so it is as long as a header
+/// said that was read before, unless it was cut off in between, and then the header has changed.
 inline failure segment_storage::read(candidate& from) {
+    constexpr int most_tries = 20;
+    failure f;
+    for (int i = 0; i < most_tries; ++i) {
+        f = read_once(from);
+        if (f.code() != errc::past_the_end) break;
+    }
+    return f;
+}
+
+inline failure segment_storage::read_once(candidate& from) {
     format::header_image image;
     std::size_t n_bytes = 0;
-    if (auto f = core::examine(from.file); f.failed()) return f;
     if (auto f = posix::read_at(from.file.native_handle(), 0, image.data(), image.size(), n_bytes);
         f.failed())
         return f;
@@ -294,6 +307,7 @@ inline failure segment_storage::read(candidate& from) {
     const auto* const live = image.data() + offsetof(format::header, live);
     const auto length = format::part_of<std::uint64_t>(live, offsetof(format::live, size));
     const auto least = heap::directory_offset + says.n_regions * sizeof(std::uint64_t);
+    if (auto f = core::examine(from.file); f.failed()) return f;
     const auto there = core::facts(from.file).size_bytes;
     if (length < least) return refuse(errc::damaged, call, least, length);
     if (length > there) return refuse(errc::past_the_end, call, length, there);
