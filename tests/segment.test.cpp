@@ -4,6 +4,7 @@
 
 #include "support/catch.hpp"
 #include "support/checks.hpp"
+#include "support/fault.hpp"
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
 #include "support/soak.hpp"
@@ -25,6 +26,7 @@
 #include <filesystem>
 #include <map>
 #include <new>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -197,12 +199,18 @@ TEST_CASE("other files are refused, each with its own error, and stay as they ar
         CHECK(read_file(path) == bytes);
     };
     is_refused("not a segment", errc::foreign_file);
+    is_refused(std::string(3, '\0'), errc::foreign_file);
+    is_refused(std::string(10 * 4096, '\0'), errc::foreign_file);
     mmstl::mapped_vector<int>::create(directory / "vector").close();
     is_refused(read_file(directory / "vector"), errc::other_kind);
     segment::create(directory / "segment", little).close();
     const auto whole = read_file(directory / "segment");
     is_refused(whole.substr(0, 100), errc::incomplete);
     is_refused(whole.substr(0, 5000), errc::past_the_end);
+    is_refused(std::string(8, '\0') + whole.substr(8, 3000), errc::foreign_file);
+    is_refused(std::string(8, '\0') + std::string(8, 'x') + whole.substr(16), errc::foreign_file);
+    is_refused(std::string(8, '\0') + whole.substr(8) + std::string(100'000, '\0'),
+               errc::foreign_file); // longer than one that is being made
     auto other = whole;
     std::reverse(other.begin() + 8, other.begin() + 12);
     is_refused(other, errc::other_byte_order);
@@ -266,6 +274,51 @@ TEST_CASE("the lock of a file that is being made is free beside those that use i
     CHECK(result.ok());
 }
 
+TEST_CASE("of many that open_or_create a segment at once, one creates and all get it") {
+    const auto which = GENERATE(kind::file, kind::shared_memory, kind::borrowed_fd);
+    const bool is_there_empty = GENERATE(false, true);
+    if (!is_there_empty && which == kind::borrowed_fd) return; // which is always there
+    INFO(which << (is_there_empty ? ", an empty file to be adopted" : ""));
+    constexpr unsigned n_racers = 4;
+    struct race {
+        std::atomic<unsigned> ready{0}, created{0}, open{0};
+    };
+    auto board = segment::create(mmstl::anonymous(), little);
+    for (long round = 0; round < soaked(20); ++round) {
+        const sample one(which);
+        const auto where = is_there_empty ? one.backing_of(0) : one.backing();
+        auto& at = board.construct<race>("race");
+        std::vector<child> racers;
+        for (unsigned me = 0; me < n_racers; ++me) {
+            racers.emplace_back([&, me] {
+                for (++at.ready; at.ready < n_racers;) std::this_thread::yield();
+                auto in = segment::open_or_create(where, little);
+                at.created += in.created() ? 1 : 0;
+                in.construct<unsigned>(std::to_string(me), me);
+                // Nobody waits for the end of another one.
+                for (++at.open; at.open < n_racers;) std::this_thread::yield();
+            });
+        }
+        bool all_ended = true;
+        for (auto& racer : racers) {
+            const auto ended = racer.wait(std::chrono::seconds(20));
+            INFO(ended);
+            CHECK(ended.ok());
+            all_ended = all_ended && ended.ok();
+        }
+        REQUIRE(all_ended);
+        CHECK(at.created == 1);
+        board.destroy<race>("race");
+        const auto in = segment::open(where);
+        for (unsigned me = 0; me < n_racers; ++me) {
+            const auto* const left = in.find<unsigned>(std::to_string(me));
+            REQUIRE(left != nullptr);
+            CHECK(*left == me);
+        }
+        CHECK(in.check().clean());
+    }
+}
+
 TEST_CASE("of threads that open_or_create a segment at once, one creates and all share it") {
     const auto which = GENERATE(kind::file, kind::shared_memory, kind::borrowed_fd);
     const bool is_there_empty = GENERATE(false, true);
@@ -290,6 +343,50 @@ TEST_CASE("of threads that open_or_create a segment at once, one creates and all
         CHECK(std::ranges::count_if(got, [](const segment& each) { return each.created(); }) == 1);
         for (const auto& each : got) CHECK(each.base_address() == got[0].base_address());
     }
+}
+
+TEST_CASE("whoever is killed while a segment is made, the next one makes it") {
+    enum class way : unsigned char { whole, by_name, adopted };
+    const auto which = GENERATE(kind::file, kind::shared_memory, kind::borrowed_fd);
+    const auto by = GENERATE(way::whole, way::by_name, way::adopted);
+    if (which == kind::borrowed_fd && by != way::adopted) return; // it is always there
+    INFO(which << (by == way::whole     ? ", that appears whole"
+                   : by == way::by_name ? ", that has its name first"
+                                        : ", an empty file to be adopted"));
+    const auto make = [&](const backing& where) {
+        // The file without a name is opened after the name was looked for.
+        std::optional<fault::fail> armed;
+        if (by == way::by_name)
+            armed.emplace(fault::call::open, which == kind::file ? 3 : 2, EOPNOTSUPP);
+        (void)segment::open_or_create(where, little);
+    };
+    long n_kills = 0;
+    for (bool is_over = false; !is_over; ++n_kills) {
+        INFO("killed at the beginning or end of system call " << n_kills / 2);
+        const sample one(which);
+        const auto where = by == way::adopted ? one.backing_of(0) : one.backing();
+        stepped_child maker([&] { make(where); });
+        if (maker.now() == stepped_child::state::refused)
+            return skip_loudly("ptrace is not allowed here");
+        for (long i = 0; i < n_kills && maker.now() == stepped_child::state::inside; ++i)
+            maker.step_to_call();
+        is_over = maker.now() != stepped_child::state::inside;
+        if (is_over) CHECK(maker.now() == stepped_child::state::at_end);
+        child waiter([&] { // for the one that stands still, or not
+            auto in = segment::open_or_create(where, little);
+            expect(in.check().clean());
+            in.construct<int>("one", 1);
+        });
+        maker.kill();
+        const auto waited = waiter.wait();
+        INFO(waited);
+        REQUIRE(waited.ok());
+        const auto next = segment::open_or_create(where, little);
+        REQUIRE(next.find<int>("one") != nullptr);
+        CHECK(*next.find<int>("one") == 1);
+        CHECK(next.check().clean());
+    }
+    CHECK(n_kills > 20);
 }
 
 TEST_CASE("opening succeeds, whatever happens to the length between any two of its system calls") {

@@ -60,7 +60,19 @@ struct core {
     /// nothing to open. A failure leaves the file empty.
     template <class Prepare>
     static failure adopt_empty(const backing& from, backing_handle& opened, Prepare prepare,
-                               bool& made);
+                               bool& made) {
+        const auto is_empty = [](const backing_handle& what, bool& answer) {
+            answer = facts(what).size_bytes == 0;
+            return failure{};
+        };
+        return adopt(from, opened, is_empty, prepare, made);
+    }
+
+    /// The same of a file that is what `is_unfinished(handle, answer)` says it is, asked under the
+    /// lock: whoever had begun to make it was killed. `prepare` empties it first.
+    template <class IsUnfinished, class Prepare>
+    static failure adopt(const backing& from, backing_handle& opened, IsUnfinished is_unfinished,
+                         Prepare prepare, bool& made);
 
     /// Opens for reading, without a name or facts: `complete` adds both.
     static failure open_bare(const backing& from, backing_handle& to) {
@@ -151,6 +163,11 @@ private:
         by_name,    ///< failed for want of unnamed files: try it the other way
     };
 
+    /// What is borrowed may be lent to others as well, a fork()ed child or whoever it was sent to:
+    /// with one open file description they would all get its lock. So it is opened anew, where that
+    /// is possible.
+    static failure open_to_lock(const backing_handle& borrowed, backing_handle& own) noexcept;
+
     template <class Prepare>
     static failure make_unnamed(const std::string& path, const backing& from, backing_handle& to,
                                 Prepare& prepare, verdict& found);
@@ -206,20 +223,32 @@ failure core::open(const backing& from, access wanted, opening how, backing_hand
     }
 }
 
-template <class Prepare>
-failure core::adopt_empty(const backing& from, backing_handle& opened, Prepare prepare,
-                          bool& made) {
-    const auto locked = posix::lock_file(opened.fd_);
+template <class IsUnfinished, class Prepare>
+failure core::adopt(const backing& from, backing_handle& opened, IsUnfinished is_unfinished,
+                    Prepare prepare, bool& made) {
+    backing_handle own;
+    if (auto f = open_to_lock(opened, own); f.failed()) return f;
+    const int fd = own.is_open() ? own.fd_ : opened.fd_;
+    const auto locked = posix::lock_file(fd);
     if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
     failure f = complete(opened, from);
     if (!f.failed() && !still_names(from, opened.facts_)) f = posix::failed("open", ENOENT);
-    if (!f.failed() && opened.facts_.size_bytes == 0) {
+    bool unfinished = false;
+    if (!f.failed()) f = is_unfinished(opened, unfinished);
+    if (unfinished && !f.failed()) {
         f = prepare(opened);
         made = !f.failed();
         if (f.failed()) (void)opened.resize_to(0, allocation::sparse); // as it was
     }
-    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(opened.fd_);
+    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(fd);
     return f.failed() ? f : unlocked;
+}
+
+inline failure core::open_to_lock(const backing_handle& borrowed, backing_handle& own) noexcept {
+    if (borrowed.kind_ != backing::kind::borrowed_fd) return {};
+    const auto f = posix::reopen(borrowed.fd_, own.fd_);
+    const bool cannot = f.value == ENOENT || f.value == EACCES; // no /proc; a file of others
+    return cannot ? failure{} : f;
 }
 
 template <class Prepare>

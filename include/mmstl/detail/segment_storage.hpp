@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -31,7 +32,9 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -106,11 +109,18 @@ private:
     static constexpr std::uint64_t most_on_a_disk = std::uint64_t{64} << 20;
     static constexpr std::uint64_t most_in_memory = std::uint64_t{1} << 20;
 
+    /// The header, the coordination, the root and the directory; the heap comes when it is used.
+    static constexpr std::uint64_t initial_bytes(std::uint64_t n_regions) noexcept {
+        const auto end = heap::directory_offset + n_regions * sizeof(std::uint64_t);
+        return (end + heap::page_bytes - 1) / heap::page_bytes * heap::page_bytes;
+    }
+
     /// What is to be opened, before it is known whether it is open already.
     struct candidate {
         backing_handle file;
         mapping map;
         heap::particulars says{};
+        bool begins_with_zeros = false; ///< as what is being made does
         format::state state = format::state::clean;
         std::array<char, 40> boot_id{};
     };
@@ -121,6 +131,8 @@ private:
                         std::string& more);
     static failure map_fresh(const backing_handle& fresh, std::uint64_t n_regions,
                              const segment_options& options, candidate& made, std::string& more);
+    static void publish(const mapping& made) noexcept;
+    static failure is_unfinished(const backing_handle& file, bool& answer);
     static failure read(candidate& from);
     static failure read_once(candidate& from);
     static failure map_at(candidate& from, mmstl::access wanted, std::string& more);
@@ -154,26 +166,27 @@ inline failure segment_storage::open(const backing& from, opening how,
     auto& process = heap::heaps_of_this_process();
     const std::lock_guard lock(process.mutex);
     candidate found;
-    auto f = core::open(from, wanted, how, found.file, [&](backing_handle& fresh) {
+    const auto prepare = [&](backing_handle& fresh) {
         if (wanted != access::read_write) return refuse(errc::wrong_access, call);
-        found.map = {};
-        return make(fresh, options, found, more);
-    });
+        found.map = {}; // what was made for a name that another process took
+        auto f = make(fresh, options, found, more);
+        if (!f.failed()) publish(found.map);
+        return f;
+    };
+    auto f = core::open(from, wanted, how, found.file, prepare);
     if (f.failed()) return f;
     more.clear();
     created_ = found.file.created();
     if (!created_) {
-        found.map = {}; // what was made for a name that another process took
-        if (how == opening::open_or_create && core::facts(found.file).size_bytes == 0) {
-            f = core::adopt_empty(
-                from, found.file,
-                [&](backing_handle& empty) { return make(empty, options, found, more); }, created_);
-            if (f.failed()) return f;
-            if (!created_) found.map = {};
+        f = read(found);
+        if (f.failed() && found.begins_with_zeros && how == opening::open_or_create) {
+            f = core::adopt(from, found.file, is_unfinished, prepare, created_);
+            if (!f.failed() && !created_) f = read(found);
         }
+        if (f.failed()) return f;
     }
     if (!created_) {
-        if (f = read(found); f.failed()) return f;
+        found.map = {}; // as above
         for (auto* const one : all_open()) {
             if (one->uuid != found.says.uuid) continue;
             if (one->facts.same_file(core::facts(found.file))) return share(*one, wanted);
@@ -188,7 +201,11 @@ inline failure segment_storage::open(const backing& from, opening how,
     return f;
 }
 
-/// A new segment: all that the first process needs, in a file that nobody else can see yet.
+/// A new segment: all that the first process needs, in a file that is empty or unfinished.
+///
+/// A kill leaves it empty, or with a header that has no magic: nobody takes it for a segment, and
+/// the next one to make it finds that it is unfinished. The header comes by one write(2), which is
+/// done or not, and not through the mapping; `publish` puts the magic before it.
 inline failure segment_storage::make(backing_handle& fresh, const segment_options& options,
                                      candidate& made, std::string& more) {
     if (core::facts(fresh).page_bytes > posix::page_size())
@@ -198,13 +215,9 @@ inline failure segment_storage::make(backing_handle& fresh, const segment_option
     const auto capacity = options.capacity_bytes.value_or(default_capacity_bytes);
     if (capacity == 0 || capacity > heap::most_regions * heap::region_bytes)
         return refuse(errc::size_overflow, call, capacity, heap::most_regions * heap::region_bytes);
+    if (auto f = core::resize(fresh, 0, options.allocation); f.failed()) return f;
     auto n_regions = (capacity + heap::region_bytes - 1) / heap::region_bytes;
     for (;; n_regions /= 2) {
-        // Its header, the coordination, the root and the directory; the heap comes when it is used.
-        const auto end = heap::directory_offset + n_regions * sizeof(std::uint64_t);
-        const auto whole = (end + heap::page_bytes - 1) / heap::page_bytes * heap::page_bytes;
-        if (auto f = core::resize(fresh, 0, options.allocation); f.failed()) return f;
-        if (auto f = core::resize(fresh, whole, options.allocation); f.failed()) return f;
         const auto f = map_fresh(fresh, n_regions, options, made, more);
         if (!f.failed()) break;
         // RLIMIT_AS, or a file system whose files cannot get so long.
@@ -223,14 +236,48 @@ inline failure segment_storage::make(backing_handle& fresh, const segment_option
     made.says.region_bytes = heap::region_bytes;
     made.says.n_classes = heap::n_classes;
     const type_identity abi{std::string(abi_name), fnv1a(abi_name), sizeof(void*), alignof(void*)};
-    const auto identity =
+    format::header header{};
+    header.identity =
         format::identify(format::kind::segment, abi,
                          std::as_bytes(std::span<const heap::particulars, 1>(&made.says, 1)));
-    std::memcpy(core::data(made.map), &identity, sizeof identity);
-    auto& header = *std::launder(reinterpret_cast<format::header*>(core::data(made.map)));
-    header.live.size.store(core::facts(fresh).size_bytes);
+    header.identity.magic = {};
+    const auto length = initial_bytes(n_regions);
+    header.live.size.store(length);
     header.live.state.store(format::state::in_use);
     if (const auto* const boot = format::this_boot()) header.live.boot_id = *boot;
+    if (auto f = posix::check_size_limit(length); f.failed()) return f;
+    if (auto f = posix::write_at(fresh.native_handle(), 0,
+                                 reinterpret_cast<const std::byte*>(&header), sizeof header);
+        f.failed())
+        return f;
+    return core::resize(fresh, length, options.allocation);
+}
+
+/// From here on it is a segment, to everybody.
+inline void segment_storage::publish(const mapping& made) noexcept {
+    auto* const magic = reinterpret_cast<std::atomic<std::uint64_t>*>(core::data(made));
+    std::launder(magic)->store(std::bit_cast<std::uint64_t>(format::magic),
+                               std::memory_order_release);
+}
+
+/// Whether it is empty, or `make` was killed in it.
+inline failure segment_storage::is_unfinished(const backing_handle& file, bool& answer) {
+    const auto length = core::facts(file).size_bytes;
+    answer = length == 0;
+    if (answer) return {};
+    format::header_image image;
+    std::size_t n_bytes = 0;
+    if (auto f = posix::read_at(file.native_handle(), 0, image.data(), image.size(), n_bytes);
+        f.failed())
+        return f;
+    if (n_bytes < image.size() || format::part_of<std::uint64_t>(image.data(), 0) != 0) return {};
+    std::memcpy(image.data(), format::magic.data(), format::magic.size());
+    format::identity is;
+    if (format::examine_identity(image, n_bytes, format::kind::segment, call, is).failed())
+        return {};
+    heap::particulars says;
+    std::memcpy(&says, is.particulars.data(), sizeof says);
+    answer = says.n_regions <= heap::most_regions && length <= initial_bytes(says.n_regions);
     return {};
 }
 
@@ -285,6 +332,8 @@ inline failure segment_storage::read_once(candidate& from) {
     if (auto f = posix::read_at(from.file.native_handle(), 0, image.data(), image.size(), n_bytes);
         f.failed())
         return f;
+    from.begins_with_zeros = n_bytes == 0 || (n_bytes >= sizeof(std::uint64_t) &&
+                                              format::part_of<std::uint64_t>(image.data(), 0) == 0);
     format::identity is;
     if (auto f = format::examine_identity(image, n_bytes, format::kind::segment, call, is);
         f.failed())
