@@ -259,6 +259,69 @@ TEST_CASE("a file without a segment's name in it is not left behind by a failure
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
+TEST_CASE("every system call of creating a segment fails in turn, and nothing is left behind") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    const bool only_creates = GENERATE(true, false);
+    INFO(which << (only_creates ? ", create" : ", open_or_create"));
+    const sample one(which);
+    const auto where = one.backing();
+    std::optional<segment> made;
+    const auto make = [&] {
+        made =
+            only_creates ? segment::create(where, little) : segment::open_or_create(where, little);
+    };
+    make(); // what is made once in a process
+    made.reset();
+    where.remove();
+    const auto before = holdings::now();
+    for (const int error : {EIO, EMFILE}) {
+        const long n = fault::for_each_failure(make, error, [&](const fault::outcome& result) {
+            INFO(result.nth << " " << fault::name_of(result.which));
+            std::error_code ec;
+            if (result.exception) {
+                CHECK_FALSE(where.open(read_only, ec).is_open());
+                CHECK(ec == std::errc::no_such_file_or_directory);
+                const auto found = error_of([&] { std::rethrow_exception(result.exception); });
+                CHECK(found.code == std::error_code(error, std::system_category()));
+                CHECK(found.path == where.name());
+            } else {
+                CHECK(result.which == fault::call::close);
+                CHECK(made->created());
+                CHECK(made->check().clean());
+            }
+            made.reset();
+            CHECK(holdings::now().beyond(before) == "");
+            where.remove(ec);
+        });
+        CHECK(n > 15);
+        made.reset();
+        where.remove();
+    }
+}
+
+TEST_CASE("every system call of adopting an empty file fails in turn, and it is empty still") {
+    const auto which = GENERATE(kind::file, kind::shared_memory, kind::borrowed_fd);
+    INFO(which);
+    const sample one(which);
+    std::optional<segment> made;
+    const auto adopt = [&] { made = segment::open_or_create(one.backing(), little); };
+    (void)one.backing_of(0);
+    adopt();
+    made.reset();
+    (void)one.backing_of(0);
+    const auto before = holdings::now();
+    const long n = fault::for_each_failure(adopt, EIO, [&](const fault::outcome& result) {
+        INFO(result.nth << " " << fault::name_of(result.which));
+        const bool gave_back = result.which == fault::call::fcntl; // the lock, when all was made
+        if (result.exception && !gave_back) CHECK(one.backing().open().size_bytes() == 0);
+        made.reset();
+        CHECK(holdings::now().beyond(before) == "");
+        CHECK(segment::open_or_create(one.backing(), little).check().clean());
+        (void)one.backing_of(0);
+    });
+    CHECK(n > 15);
+}
+
 // ---- making and opening at the same time ----
 
 TEST_CASE("the lock of a file that is being made is free beside those that use it") {

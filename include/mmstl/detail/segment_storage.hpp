@@ -137,7 +137,9 @@ private:
     static failure read_once(candidate& from);
     static failure map_at(candidate& from, mmstl::access wanted, std::string& more);
     failure share(open_segment& with, mmstl::access wanted);
-    failure start(candidate&& from, const segment_options& options, std::string& more);
+    static failure start(candidate& from, const backing_handle& file,
+                         const segment_options& options, std::string& more,
+                         std::unique_ptr<open_segment>& started);
     static failure leave(open_segment& whole, bool closing);
     static std::string range_text(const std::byte* first, std::uint64_t n_bytes);
 
@@ -165,12 +167,18 @@ inline failure segment_storage::open(const backing& from, opening how,
     // known here before another one finds it.
     auto& process = heap::heaps_of_this_process();
     const std::lock_guard lock(process.mutex);
+    process.all.reserve(process.all.size() + 1);
+    all_open().reserve(all_open().size() + 1);
     candidate found;
+    std::unique_ptr<open_segment> made;
+    // All that may fail comes before anyone can find it: a failure leaves nothing, and nobody who
+    // has opened it meanwhile.
     const auto prepare = [&](backing_handle& fresh) {
         if (wanted != access::read_write) return refuse(errc::wrong_access, call);
-        found.map = {}; // what was made for a name that another process took
+        made.reset(); // what was made for a name that another process took
         auto f = make(fresh, options, found, more);
-        if (!f.failed()) publish(found.map);
+        if (!f.failed()) f = start(found, fresh, options, more, made);
+        if (!f.failed()) publish(made->map);
         return f;
     };
     auto f = core::open(from, wanted, how, found.file, prepare);
@@ -186,7 +194,7 @@ inline failure segment_storage::open(const backing& from, opening how,
         if (f.failed()) return f;
     }
     if (!created_) {
-        found.map = {}; // as above
+        made.reset(); // as above
         for (auto* const one : all_open()) {
             if (one->uuid != found.says.uuid) continue;
             if (one->facts.same_file(core::facts(found.file))) return share(*one, wanted);
@@ -194,11 +202,16 @@ inline failure segment_storage::open(const backing& from, opening how,
             return refuse(errc::copy_is_open, call);
         }
         if (f = map_at(found, wanted, more); f.failed()) return f;
+        if (f = start(found, found.file, options, more, made); f.failed()) return f;
     }
-    f = start(std::move(found), options, more);
-    if (!f.failed() && open_ != nullptr)
-        open_->name_is_new = created_ && from.has_name() && core::has_disk(open_->map);
-    return f;
+    made->file = std::move(found.file);
+    made->facts = core::facts(made->file);
+    made->name_is_new = created_ && from.has_name() && core::has_disk(made->map);
+    process.all.push_back(made.get());
+    all_open().push_back(made.get());
+    access_ = wanted;
+    open_ = made.release();
+    return {};
 }
 
 /// A new segment: all that the first process needs, in a file that is empty or unfinished.
@@ -416,26 +429,26 @@ inline failure segment_storage::share(open_segment& with, mmstl::access wanted) 
     return {};
 }
 
-inline failure segment_storage::start(candidate&& from, const segment_options& options,
-                                      std::string& more) {
+/// Takes a place in what is mapped, which the process does not know as open yet.
+inline failure segment_storage::start(candidate& from, const backing_handle& file,
+                                      const segment_options& options, std::string& more,
+                                      std::unique_ptr<open_segment>& started) {
     const heap::image in(core::data(from.map) + from.says.heap_offset, from.says.n_regions);
     heap::growing how;
-    how.fd = from.file.native_handle();
+    how.fd = file.native_handle();
     how.sparse = core::is_sparse(from.map, options.allocation);
     how.falls_back = options.allocation == allocation::automatic;
     how.most_bytes =
         options.growth_bytes.value_or(core::has_disk(from.map) ? most_on_a_disk : most_in_memory);
     auto made = std::make_unique<open_segment>(in, how);
     made->map = std::move(from.map);
-    made->file = std::move(from.file);
-    made->facts = core::facts(made->file);
     made->uuid = from.says.uuid;
     made->access = options.access;
     made->is_writable = options.access == access::read_write;
 
     const auto* const boot = format::this_boot();
     const bool same_boot = boot != nullptr && *boot == from.boot_id;
-    made->was_unclean = !created_ && from.state != format::state::clean && !same_boot;
+    made->was_unclean = from.state != format::state::clean && !same_boot;
     if (made->was_unclean) {
         if (options.unclean == unclean_segment::refuse) return refuse(errc::unclean, call);
         const auto report = heap::check(in);
@@ -444,15 +457,9 @@ inline failure segment_storage::start(candidate&& from, const segment_options& o
             return refuse(errc::damaged, call);
         }
     }
-    auto& process = heap::heaps_of_this_process();
-    process.all.reserve(process.all.size() + 1);
-    all_open().reserve(all_open().size() + 1);
     if (options.access == access::read_write)
         if (auto f = made->shared.join(); f.failed()) return f;
-    process.all.push_back(made.get());
-    all_open().push_back(made.get());
-    access_ = made->access;
-    open_ = made.release();
+    started = std::move(made);
     return {};
 }
 
