@@ -21,6 +21,7 @@
 #include <cerrno>
 #include <chrono>
 #include <concepts>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -657,6 +658,29 @@ TEST_CASE(
     }
     moved = segment();
     CHECK_FALSE(moved.is_open());
+}
+
+TEST_CASE("a fork()ed child counts among those that close from its first allocation on") {
+    const bool allocates = GENERATE(false, true);
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto board = segment::create(mmstl::anonymous(), little);
+    auto& ready = board.construct<std::atomic<bool>>("ready", false);
+    auto made = segment::create(path, little);
+    auto& number = made.construct<std::atomic<int>>("number", 1);
+    child user([&] {
+        number = 2;
+        if (allocates) made.find_or_construct<int>("of the child");
+        ready = true;
+        for (;;) ::pause();
+    });
+    while (!ready) std::this_thread::yield();
+    made.close();
+    constexpr std::size_t state_offset = 512 + 64;
+    CHECK(read_file(path)[state_offset] == (allocates ? 1 : 0)); // in use, or closed
+    user.kill();
+    CHECK(user.wait().signal == SIGKILL);
+    CHECK(*segment::open(path).find<std::atomic<int>>("number") == 2);
 }
 
 TEST_CASE("an unclean segment of another boot is refused, or accepted after a check") {
