@@ -24,7 +24,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <new>
 #include <optional>
@@ -618,6 +620,133 @@ TEST_CASE("where addresses are limited, the capacity is what fits, unless it was
     });
     CAPTURE(result);
     CHECK(result.ok());
+}
+
+TEST_CASE("where addresses are limited, opening a larger segment says how many it needs") {
+    if (MMSTL_TESTS_SANITIZED) return; // as above
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    segment::create(path, {.capacity_bytes = 4096 * MiB}).construct<int>("one", 1);
+    check_in_child([&] {
+        const ::rlimit limit{2048 * MiB, 2048 * MiB};
+        ::setrlimit(RLIMIT_AS, &limit);
+        for (const auto wanted : {read_only, read_write}) {
+            try {
+                (void)segment::open(path, {.access = wanted});
+                expect(false, "it is open");
+            } catch (const mmstl::mapping_error& e) {
+                expect(e.code() == std::errc::not_enough_memory, e.what());
+                expect(std::string_view(e.call()) == "mmap", e.what());
+                expect(e.asked_bytes() >= 4096 * MiB && e.asked_bytes() < 4097 * MiB, e.what());
+                const std::string_view text(e.what());
+                expect(text.find(path) != text.npos, e.what());
+                expect(text.find(": addresses 0x") != text.npos, e.what());
+            }
+        }
+        const auto small = segment::create(mmstl::anonymous(), {.capacity_bytes = 1024 * MiB});
+        expect(small.is_open(), "what fits");
+    });
+    CHECK(*segment::open(path).find<int>("one") == 1);
+}
+
+namespace {
+
+/// As long as it lives, the kernel promises no more memory than there is, to any process of the
+/// machine. It promises as before when this ends, and also when the test is killed: another
+/// process sees to that.
+class strict_overcommit {
+public:
+    strict_overcommit() {
+        if (spare_bytes() < 1024 * MiB) { // others would be refused what they need
+            why_not_ = "the machine has promised all of its memory";
+            return;
+        }
+        setting_ = ::open("/proc/sys/vm/overcommit_memory", O_RDWR | O_CLOEXEC);
+        if (setting_ == -1 || ::pread(setting_, &before_, 1, 0) != 1) {
+            why_not_ = "overcommit_memory may not be written";
+            return;
+        }
+        std::array<int, 2> pipe{};
+        REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
+        std::fflush(nullptr);
+        keeper_ = ::fork();
+        REQUIRE(keeper_ != -1);
+        if (keeper_ == 0) {
+            ::setsid(); // what is typed to end the test is not for this one
+            ::close(pipe[1]);
+            char none = 0;
+            while (::read(pipe[0], &none, 1) == -1) { // until all who could have written are gone
+            }
+            ::_exit(::pwrite(setting_, &before_, 1, 0) == 1 ? 0 : 1);
+        }
+        ::close(pipe[0]);
+        alive_ = pipe[1];
+        if (::pwrite(setting_, "2", 1, 0) != 1) why_not_ = "overcommit_memory cannot be set";
+    }
+    strict_overcommit(const strict_overcommit&) = delete;
+    strict_overcommit& operator=(const strict_overcommit&) = delete;
+    ~strict_overcommit() {
+        if (alive_ != -1) {
+            ::close(alive_);
+            int status = 0;
+            CHECK(::waitpid(keeper_, &status, 0) == keeper_);
+            CHECK(status == 0);
+        }
+        if (setting_ != -1) ::close(setting_);
+    }
+    /// Empty if it is so.
+    [[nodiscard]] const std::string& why_not() const noexcept { return why_not_; }
+
+private:
+    static std::uint64_t spare_bytes() {
+        std::ifstream about("/proc/meminfo");
+        std::uint64_t limit = 0;
+        std::uint64_t promised = 0;
+        std::string name;
+        for (std::uint64_t kB = 0; about >> name >> kB; about.ignore(100, '\n')) {
+            if (name == "CommitLimit:") limit = kB * 1024;
+            if (name == "Committed_AS:") promised = kB * 1024;
+        }
+        return limit - std::min(limit, promised);
+    }
+
+    std::string why_not_;
+    int setting_ = -1;
+    char before_ = 0;
+    int alive_ = -1; ///< closed with this process, however it ends
+    ::pid_t keeper_ = -1;
+};
+
+} // namespace
+
+TEST_CASE("addresses cost no memory where the kernel promises no more than there is") {
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("sanitizers are promised more than there is");
+    using numbers = mmstl::mapped_vector<int>;
+    const temporary_directory directory;
+    const shared_memory_name name;
+    const strict_overcommit strict;
+    if (!strict.why_not().empty()) return skip_loudly(strict.why_not());
+    check_in_child([&] {
+        constexpr std::size_t much = std::size_t{1} << 40;
+        expect(::mmap(nullptr, much, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED);
+        for (const backing& at : {backing(directory / "segment"), mmstl::shared_memory(name.text()),
+                                  mmstl::anonymous()}) {
+            auto made = segment::create(at);
+            expect(made.capacity_bytes() == 16'384 * MiB, "the capacity");
+            made.construct<mmstl::vector<int>>("numbers", 100'000, 7);
+            expect(made.check().clean(), "the heap");
+            if (at.name() == "anonymous") continue;
+            made = segment();
+            expect(segment::open(at).find<mmstl::vector<int>>("numbers")->back() == 7, "numbers");
+        }
+        for (const backing& at : {backing(directory / "vector"), mmstl::anonymous()}) {
+            auto made = numbers::create(at);
+            expect(made.reserved() * sizeof(int) > 32'768 * MiB, "what is reserved");
+            made.resize(100'000, 7);
+        }
+        expect(numbers::open(directory / "vector").back() == 7, "the vector");
+    });
 }
 
 // ---- closing ----
