@@ -397,16 +397,14 @@ private:
         detail::throw_if(detail::heap::ensure_member(*storage_.get()), name());
     }
 
-    /// By which others know this thread in this segment.
+    /// Of this thread: others know it by its id.
     ///
-    /// Throws: `mapping_error`, if it has no place in it, and gets none.
-    [[nodiscard]] detail::heap::thread_id own_thread() const {
-        if (detail::heap::is_for(*detail::heap::last_used, base()))
-            return detail::heap::last_used->id;
+    /// Throws: `mapping_error`, if it has no place in the segment, and gets none.
+    [[nodiscard]] detail::heap::thread_heap& own_heap() const {
         detail::failure why;
-        const auto* const mine = detail::heap::heap_around(base(), why, "construct");
+        auto* const mine = detail::heap::heap_around(base(), why, "construct");
         detail::throw_if(why, name());
-        return mine->id;
+        return *mine;
     }
 
     template <class T> [[nodiscard]] T* object_of(const name_node& of) const noexcept {
@@ -448,7 +446,7 @@ private:
     std::pair<const name_node*, bool> obtain(std::string_view name, std::size_t n, bool is_array,
                                              Args&&... args);
     name_node* new_node(std::string_view name, const detail::type_identity& type, std::size_t n,
-                        bool is_array, std::uint64_t object);
+                        bool is_array, std::uint64_t object, detail::heap::thread_id builder);
     void free_node(name_node& of) noexcept {
         detail::heap::deallocate<alignof(name_node)>(base(), &of, of.node_bytes());
     }
@@ -463,7 +461,8 @@ private:
 /// A node that nobody can find yet, of an object that is being made by this thread.
 inline segment::name_node* segment::new_node(std::string_view name,
                                              const detail::type_identity& type, std::size_t n,
-                                             bool is_array, std::uint64_t object) {
+                                             bool is_array, std::uint64_t object,
+                                             detail::heap::thread_id builder) {
     const std::size_t text_bytes = name.size() + type.name.size();
     auto* const made = static_cast<name_node*>(
         detail::heap::allocate<alignof(name_node)>(base(), sizeof(name_node) + text_bytes));
@@ -476,7 +475,7 @@ inline segment::name_node* segment::new_node(std::string_view name,
     made->alignment = static_cast<std::uint32_t>(type.alignment);
     made->is_array = is_array ? 1 : 0;
     made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
-    made->builder = own_thread();
+    made->builder = builder;
     made->name_bytes.set(static_cast<std::uint32_t>(name.size()));
     made->type_name_bytes.set(static_cast<std::uint32_t>(type.name.size()));
     auto* const text = reinterpret_cast<char*>(made + 1);
@@ -503,7 +502,11 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
                 static_cast<T*>(detail::heap::allocate<alignof(T)>(base(), n_bytes));
             detail::undo memory(
                 [&] { detail::heap::deallocate<alignof(T)>(base(), objects, n_bytes); });
-            name_node* const mine = new_node(name, type, n, is_array, image().offset_of(objects));
+            auto& maker = own_heap();
+            detail::heap::count_use(maker, 1);
+            const detail::undo used([&] { detail::heap::count_use(maker, -1); }); // in any case
+            name_node* const mine =
+                new_node(name, type, n, is_array, image().offset_of(objects), maker.id);
             detail::undo named([&] { free_node(*mine); });
             {
                 const auto held = heap().lock_names();
@@ -541,7 +544,8 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
 inline void segment::wait_for(const name_node& of, std::string_view name) {
     constexpr unsigned patience_ms = 10;
     const auto builder = of.builder;
-    if (builder == own_thread())
+    const auto* const mine = detail::heap::find_heap_around(base());
+    if (mine != nullptr && mine->id == builder)
         throw mapping_error(detail::posix::failed("construct", EDEADLK),
                             this->name().append(": ").append(name.substr(0, 256)));
     detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),

@@ -5,7 +5,6 @@
 #ifndef MMSTL_SYNC_HPP
 #define MMSTL_SYNC_HPP
 
-#include <mmstl/detail/assert.hpp>
 #include <mmstl/detail/heap/robust_word.hpp>
 #include <mmstl/detail/heap/thread_heap.hpp>
 #include <mmstl/detail/posix.hpp>
@@ -13,9 +12,11 @@
 #include <mmstl/detail/undo.hpp>
 #include <mmstl/error.hpp>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -42,7 +43,9 @@ public:
 /// Owner is the thread. It dies with the mutex when its process is killed, crashes, exits or
 /// replaces its program (execve(2)), when the thread ends, and when its process lets go of the
 /// segment. From then on everyone's `lock()` throws `owner_died` and holds nothing, until someone
-/// has called `recover`. A process that is merely stopped (SIGSTOP) lives, and is waited for.
+/// has called `recover`. A process that is merely stopped (SIGSTOP) lives, and is waited for. The
+/// end of a thread comes before the destructors of its thread_local objects that were made before
+/// it used the segment: what one of these locks, it has to unlock itself.
 ///
 /// A member of a struct in the segment, an element, or an object with a name; memory that is zero
 /// is a mutex that nobody has. Outside of a segment, or in one that is open for reading, it
@@ -55,7 +58,8 @@ public:
 /// Complexity: `lock()` and `unlock()` that nobody contends for make one atomic operation each and
 ///             no system call, but for a thread's first one in a segment. Waiters sleep in the
 ///             kernel (futex(2)), and ask every 10 ms at the latest whether the owner lives.
-/// Process:    a fork()ed child owns nothing of what its parent has locked, and must not unlock it.
+/// Process:    a fork()ed child owns nothing of what its parent has locked; where it leaves the scope
+///             of such a lock, its parent has it still.
 /// Source:     [thread.mutex.requirements.mutex], [thread.timedmutex.requirements]; what POSIX calls
 ///             a robust mutex (pthread_mutexattr_setrobust(3)), but for `recover`.
 class robust_mutex {
@@ -77,43 +81,44 @@ public:
         if (const auto& mine = *detail::heap::last_used; detail::heap::is_for(mine, this))
             if (word_.acquire(mine.lock_word)) [[likely]]
                 return;
-        if (const auto result = acquire_by(std::nullopt); result != result_type::locked)
-            fail(result);
+        (void)acquire_by(std::nullopt);
     }
 
     /// Gets it if nobody has it. Does not wait, and may ask the kernel whether the owner lives.
     ///
     /// Throws: as `lock()`, but for EDEADLK.
-    [[nodiscard]] bool try_lock() { return try_lock_until_steady(clock::time_point::min()); }
+    [[nodiscard]] bool try_lock() { return acquire_by(clock::time_point::min()); }
 
-    /// Waits for it no longer than that.
+    /// Waits for it no longer than that, to the next millisecond. What is not a number is no time.
     ///
     /// Throws: as `lock()`.
     template <class Rep, class Period>
     [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& most) {
-        if (most <= most.zero()) return try_lock();
-        // As seconds of floating point it cannot overflow.
-        using seconds = std::chrono::duration<double>;
+        if (!(most > most.zero())) return try_lock();
         const auto now = clock::now();
         if (seconds(most) >= seconds(clock::time_point::max() - now) / 2)
-            return try_lock_until_steady(std::nullopt);
-        return try_lock_until_steady(now + std::chrono::ceil<clock::duration>(most));
+            return acquire_by(std::nullopt);
+        return acquire_by(now + std::chrono::ceil<clock::duration>(most));
     }
     template <class Clock, class Duration>
     [[nodiscard]] bool try_lock_until(const std::chrono::time_point<Clock, Duration>& end) {
         for (;;) {
             const auto now = Clock::now();
-            if (try_lock_for(end - now)) return true;
-            if (Clock::now() >= end) return false; // a clock may be set meanwhile
-        }
+            // A difference of what is very far away would overflow.
+            const auto about = seconds(end.time_since_epoch()) - seconds(now.time_since_epoch());
+            const bool is_far = std::abs(about.count()) > 1e9;
+            if (!(is_far ? about > about.zero() : end > now)) return try_lock();
+            if (is_far ? try_lock_for(about) : try_lock_for(end - now)) return true;
+        } // a clock may be set meanwhile
     }
 
-    /// Requires: the thread has it.
+    /// Gives it up. If the thread has not got it, nothing happens.
     void unlock() noexcept {
-        MMSTL_ASSERT(detail::heap::is_for(*detail::heap::last_used, this)
-                         ? word_.is_owned_by(detail::heap::last_used->lock_word)
-                         : true);
-        word_.release();
+        const auto& mine = *detail::heap::last_used;
+        if (detail::heap::is_for(mine, this)) [[likely]]
+            (void)word_.release(mine.lock_word);
+        else
+            unlock_slowly();
     }
 
     /// If an owner has died with it: gets it, calls `mend()`, which is to check what the mutex
@@ -127,12 +132,15 @@ public:
     template <class Mend> bool recover(Mend&& mend) {
         auto& mine = own_heap();
         const auto result = word_.begin_recovery(mine.lock_word, mine.of->shared);
-        if (result == result_type::good) return false;
-        if (result != result_type::locked) fail(result);
-        detail::undo unmended([&] { word_.end_recovery(false); });
+        if (!note(mine, result)) return false;
+        detail::undo unmended([&] {
+            word_.end_recovery(false);
+            detail::heap::count_use(mine, -1);
+        });
         std::forward<Mend>(mend)();
         unmended.cancel();
         word_.end_recovery(true);
+        detail::heap::count_use(mine, -1);
         return true;
     }
 
@@ -145,14 +153,26 @@ private:
     using result_type = detail::heap::lock_result;
     static constexpr auto* call = "robust_mutex";
 
-    result_type acquire_by(detail::heap::robust_word::deadline end) {
+    using seconds = std::chrono::duration<double>; ///< which do not overflow
+
+    bool acquire_by(detail::heap::robust_word::deadline end) {
         auto& mine = own_heap();
-        return word_.acquire_by(mine.lock_word, mine.of->shared, end);
+        return note(mine, word_.acquire_by(mine.lock_word, mine.of->shared, end));
     }
-    bool try_lock_until_steady(detail::heap::robust_word::deadline end) {
-        const auto result = acquire_by(end);
-        if (result != result_type::locked && result != result_type::in_use) fail(result);
-        return result == result_type::locked;
+    /// Whether the thread has it now; throws if there was more to it.
+    static bool note(detail::heap::thread_heap& mine, result_type result) {
+        const auto& in = static_cast<const detail::open_segment&>(*mine.of);
+        const bool has_it = result == result_type::locked;
+        detail::heap::count_use(mine, has_it ? 1 : 0);
+        if (result == result_type::owner_died)
+            throw owner_died(detail::posix::failed(call, EOWNERDEAD), in.map.name());
+        if (result == result_type::is_mine)
+            throw mapping_error(detail::posix::failed(call, EDEADLK), in.map.name());
+        return has_it;
+    }
+    [[gnu::noinline, gnu::cold]] void unlock_slowly() noexcept {
+        auto* const mine = detail::heap::find_heap_around(this);
+        if (mine != nullptr && word_.release(mine->lock_word)) detail::heap::count_use(*mine, -1);
     }
 
     /// Of this thread, in the segment that the mutex is in.
@@ -160,14 +180,15 @@ private:
         if (detail::heap::is_for(*detail::heap::last_used, this)) return *detail::heap::last_used;
         detail::failure why;
         detail::heap::thread_heap* const found = detail::heap::heap_around(this, why, call);
-        if (found == nullptr) throw mapping_error(why, "");
+        if (found == nullptr) throw mapping_error(why, segment_name());
         return *found;
     }
-    [[noreturn]] static void fail(result_type why) {
-        const auto& in = static_cast<const detail::open_segment&>(*detail::heap::last_used->of);
-        if (why == result_type::owner_died)
-            throw owner_died(detail::posix::failed(call, EOWNERDEAD), in.map.name());
-        throw mapping_error(detail::posix::failed(call, EDEADLK), in.map.name());
+    /// Empty if there is none around it.
+    [[nodiscard]] std::string segment_name() const {
+        auto& process = detail::heap::heaps_of_this_process();
+        const std::lock_guard lock(process.mutex);
+        const auto* const of = process.find_around(this);
+        return of == nullptr ? "" : static_cast<const detail::open_segment*>(of)->map.name();
     }
 
     detail::heap::robust_word word_;

@@ -28,14 +28,16 @@ enum class lock_result : unsigned char {
 };
 
 /// Every change is one compare-and-swap, or one exchange by the owner: whoever is killed has made
-/// it or not.
+/// it or not. Who gets it releases what says that he lives, and who judges that acquires it: nobody
+/// sees the owner, and not yet the record that names him.
 ///
 ///     63          32 31        30      29       12 11               0
 ///     | generation  | contended | broken |   0     | place, and one   |
 ///
 /// The lower twelve bits are 0 if nobody has it. The generation is the owner's; it and the place
-/// name a thread, for ever: a place is not taken twice in the same generation. Waiters wait for the
-/// lower half to change (futex(2)), and look every now and then whether its owner lives.
+/// name a thread, for ever: a place is not taken twice in the same generation. Whatever else is in
+/// the word, of a damaged file, is an owner that has died, or nobody. Waiters wait for the lower
+/// half to change (futex(2)), and look every now and then whether its owner lives.
 ///
 /// Threads: any of any process that has the segment open.
 class robust_word {
@@ -53,11 +55,19 @@ public:
     /// Gets it if nobody has it and nothing is wrong with it; no more.
     bool acquire(std::uint64_t me) noexcept {
         std::uint64_t free = 0;
-        return state_.compare_exchange_strong(free, me, std::memory_order_acquire,
+        return state_.compare_exchange_strong(free, me, std::memory_order_acq_rel,
                                               std::memory_order_relaxed);
     }
-    /// Of the owner.
-    void release() noexcept { leave(0, 1); }
+    /// Gives it up, if `me` has it and is not recovering it; whether that was so.
+    bool release(std::uint64_t me) noexcept {
+        auto now = me;
+        if (state_.compare_exchange_strong(now, 0, std::memory_order_release,
+                                           std::memory_order_relaxed))
+            return true;
+        if (now != (me | contended)) return false;
+        leave(0, 1);
+        return true;
+    }
 
     /// Gets it, waits for it no longer than `until`, or finds that its owner died.
     lock_result acquire_by(std::uint64_t me, const shared_heap& in, deadline until) noexcept;
@@ -68,17 +78,9 @@ public:
 
     /// Gets it broken, from who died with it. Waits for another one that recovers it.
     lock_result begin_recovery(std::uint64_t me, const shared_heap& in) noexcept;
-    /// Of who has begun it.
-    void end_recovery(bool is_good) noexcept {
-        if (is_good)
-            leave(0, 1);
-        else
-            leave(broken, INT_MAX); // all that wait are to know
-    }
+    /// Of who has begun it. All that wait are to know: some wait for the mutex, others for this.
+    void end_recovery(bool is_good) noexcept { leave(is_good ? 0 : broken, INT_MAX); }
 
-    [[nodiscard]] bool is_owned_by(std::uint64_t me) const noexcept {
-        return owner_of(state_.load(std::memory_order_relaxed)) == me;
-    }
     /// Whether someone has died with it, as far as it has been noticed, and nobody has recovered it.
     [[nodiscard]] bool is_broken() const noexcept {
         return (state_.load(std::memory_order_acquire) & broken) != 0;
@@ -99,18 +101,18 @@ private:
         return (state & place_mask) == 0 ? 0 : state & ~(contended | broken);
     }
     static bool is_alive(std::uint64_t owner, const shared_heap& in) noexcept {
-        const auto generation = in.living_at(static_cast<std::uint32_t>(owner & place_mask) - 1);
-        return generation && *generation == owner >> 32;
+        const auto place = static_cast<std::uint32_t>(owner & place_mask) - 1;
+        const auto generation = in.living_at(place);
+        return generation && owned_by(place, *generation) == owner;
     }
 
     void leave(std::uint64_t next, int n_to_wake) noexcept {
         const auto was = state_.exchange(next, std::memory_order_release);
         if ((was & contended) != 0) posix::wake(posix::low_half(state_), n_to_wake);
     }
-    /// A moment, or less; whether the state is `now` still.
-    bool stays(std::uint64_t now, unsigned milliseconds) const noexcept {
+    /// No longer than the state is `now`.
+    void sleep(std::uint64_t now, unsigned milliseconds) const noexcept {
         posix::wait(posix::low_half(state_), static_cast<std::uint32_t>(now), milliseconds);
-        return state_.load(std::memory_order_relaxed) == now;
     }
     static unsigned milliseconds_until(clock::time_point end) noexcept {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - clock::now()).count();
@@ -131,12 +133,12 @@ inline lock_result robust_word::acquire_by(std::uint64_t me, const shared_heap& 
     // whether he was the only one.
     for (auto patience = first_patience_ms;;
          patience = std::min(2 * patience, longest_patience_ms)) {
-        auto now = state_.load(std::memory_order_relaxed);
+        auto now = state_.load(std::memory_order_acquire);
         const auto owner = owner_of(now);
         if (owner == 0) {
             if ((now & broken) != 0) return lock_result::owner_died;
             if (state_.compare_exchange_strong(now, waits ? me | contended : me,
-                                               std::memory_order_acquire,
+                                               std::memory_order_acq_rel,
                                                std::memory_order_relaxed))
                 return lock_result::locked;
             continue;
@@ -154,7 +156,7 @@ inline lock_result robust_word::acquire_by(std::uint64_t me, const shared_heap& 
         if (milliseconds == 0) return lock_result::in_use;
         const auto told = now | contended;
         if (now == told || state_.compare_exchange_strong(now, told, std::memory_order_relaxed))
-            (void)stays(told, milliseconds);
+            sleep(told, milliseconds);
     }
 }
 
@@ -169,11 +171,11 @@ inline lock_result robust_word::begin_recovery(std::uint64_t me, const shared_he
             if (!is_broken) return lock_result::good;
             const auto told = now | contended; // another one is at it
             if (now == told || state_.compare_exchange_strong(now, told, std::memory_order_relaxed))
-                (void)stays(told, patience);
+                sleep(told, patience);
             continue;
         }
         if (owner == 0 && !is_broken) return lock_result::good;
-        if (state_.compare_exchange_strong(now, me | broken | contended, std::memory_order_acquire,
+        if (state_.compare_exchange_strong(now, me | broken | contended, std::memory_order_acq_rel,
                                            std::memory_order_relaxed))
             return lock_result::locked;
     }

@@ -39,11 +39,12 @@ struct thread_heap {
     };
 
     std::atomic<std::byte*> base; ///< of the segment's heap; null: of none any more
-    std::uint64_t capacity_bytes;
+    cell<std::uint64_t> capacity_bytes;
     std::uint64_t lock_word; ///< that the thread has a lock: `robust_word`
     thread_id id;
-    bool is_kept; ///< made when the thread's others were gone already, for its name
+    std::uint32_t n_late_uses; ///< see `late_heaps`
     open_heap* of;
+    thread_heap* next_late;
     std::array<entry, n_classes> entries;
     // Rings of spans.
     std::array<std::uint32_t, n_classes> with_room;
@@ -54,7 +55,7 @@ static_assert(sizeof(thread_heap) <= page_bytes);
 /// Whether the thread's heap is one in the segment that `p` lies in.
 inline bool is_for(const thread_heap& one, const void* p) noexcept {
     const auto first = reinterpret_cast<std::uintptr_t>(one.base.load(std::memory_order_relaxed));
-    return reinterpret_cast<std::uintptr_t>(p) - first < one.capacity_bytes;
+    return reinterpret_cast<std::uintptr_t>(p) - first < one.capacity_bytes.get();
 }
 
 /// Of a class that a thread has no span of.
@@ -335,7 +336,7 @@ inline void release(thread_heap& mine) noexcept {
             }
     }
     shared.release_thread(mine.id);
-    mine.capacity_bytes = 0;
+    mine.capacity_bytes.set(0);
     mine.base.store(nullptr, std::memory_order_relaxed);
 }
 
@@ -436,7 +437,7 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     }
     auto* const made = new (page) thread_heap{};
     made->id = id;
-    made->capacity_bytes = of->shared.capacity_bytes();
+    made->capacity_bytes.set(of->shared.capacity_bytes());
     made->lock_word =
         robust_word::owned_by(place_of(id), of->shared.in().thread(place_of(id)).generation.get());
     made->of = of;
@@ -456,8 +457,8 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     throw segment_exhausted(n_bytes, available, why.code());
 }
 
-/// A heap that a thread has made whose others are gone already, for one block: nobody would give
-/// back later what it has.
+/// A heap that a thread has made whose others are gone already, for one block or while it has a
+/// lock: nobody would give back later what it has.
 inline void dismiss(thread_heap& late) noexcept {
     last_used = &no_thread_heap;
     const std::lock_guard lock(heaps_of_this_process().mutex);
@@ -495,18 +496,31 @@ inline void dismiss(thread_heap& late) noexcept {
         of->shared.reclaim_all();
         try_it();
     }
-    if (thread_heaps::is_gone && !mine.is_kept) dismiss(mine);
+    if (thread_heaps::is_gone) dismiss(mine);
     if (p == nullptr) throw_exhausted(of, n_bytes, why);
     return p;
 }
 
-/// The heap of this thread in the segment that `p` lies in, made if there is none: it becomes the
-/// one that was used last. Null, and why, if there is no such segment, or no place in it.
+// ---- for those that must go by one name for a while: owners of locks, constructors ----
+
+/// Those that a thread has made for its name when its others were gone already: it has each as long
+/// as it has locks in that segment, or makes named objects. They are never the one used last.
+inline thread_local constinit thread_heap* late_heaps = nullptr;
+
+/// The heap of this thread in the segment that `p` lies in; null if it has none.
+inline thread_heap* find_heap_around(const void* p) noexcept {
+    if (!thread_heaps::is_gone) return heaps_of_this_thread.look_around(p);
+    thread_heap* found = late_heaps;
+    while (found != nullptr && !is_for(*found, p)) found = found->next_late;
+    return found;
+}
+
+/// The same, made if there is none. Null, and why, if there is no such segment, or no place in it.
 ///
 /// Throws: `std::bad_alloc`.
 [[gnu::noinline, gnu::cold]] inline thread_heap* heap_around(const void* p, failure& why,
                                                              const char* call) {
-    thread_heap* found = thread_heaps::is_gone ? nullptr : heaps_of_this_thread.look_around(p);
+    thread_heap* found = find_heap_around(p);
     if (found == nullptr) {
         std::byte* base = nullptr;
         {
@@ -522,10 +536,22 @@ inline void dismiss(thread_heap& late) noexcept {
         }
         if (base != nullptr) found = heap_of_this_thread(base, why);
         if (found == nullptr) return nullptr;
-        found->is_kept = thread_heaps::is_gone;
+        if (thread_heaps::is_gone) found->next_late = std::exchange(late_heaps, found);
     }
-    last_used = found;
+    if (!thread_heaps::is_gone) last_used = found;
     return found;
+}
+
+/// The thread has got a lock in the segment (1), or one less (-1), or was refused one (0). Of a heap
+/// that was made late, the last one takes it with it.
+inline void count_use(thread_heap& mine, int change) noexcept {
+    if (!thread_heaps::is_gone) return;
+    mine.n_late_uses += static_cast<std::uint32_t>(change);
+    if (mine.n_late_uses != 0) return;
+    thread_heap** link = &late_heaps;
+    while (*link != &mine) link = &(*link)->next_late;
+    *link = mine.next_late;
+    dismiss(mine);
 }
 
 /// What is open at `base`, for a process that is a member, which it is made; null if it cannot be
