@@ -3,13 +3,13 @@
 // The heap of a segment: blocks of every size from any thread of any process, in memory that grows
 // and is given back, whatever fails and whoever is killed.
 
+#include "support/blocks.hpp"
 #include "support/catch.hpp"
 #include "support/checks.hpp"
 #include "support/fault.hpp"
 #include "support/in_child.hpp"
 #include "support/leaks.hpp"
 #include "support/soak.hpp"
-#include "support/step.hpp"
 #include "support/temporary.hpp"
 
 #include <mmstl/containers.hpp>
@@ -26,12 +26,9 @@
 #include <cstring>
 #include <deque>
 #include <filesystem>
-#include <functional>
 #include <iterator>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <random>
 #include <string>
@@ -45,10 +42,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace support;
+using namespace support::blocks;
 using mmstl::errc;
 using mmstl::segment;
 using mmstl::segment_exhausted;
@@ -61,75 +58,6 @@ namespace {
 constexpr std::uint64_t KiB = std::uint64_t{1} << 10;
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 constexpr segment_options little{.capacity_bytes = 64 * MiB};
-
-// ---- blocks, whatever their size and alignment ----
-
-constexpr std::size_t n_alignments = 25; // 1 to 16 MiB
-
-struct allocating {
-    void* (*allocate)(std::byte*, std::size_t);
-    void (*deallocate)(std::byte*, void*, std::size_t) noexcept;
-};
-constexpr auto allocating_at = []<std::size_t... I>(std::index_sequence<I...>) {
-    return std::array<allocating, sizeof...(I)>{
-        {{heap::allocate<(std::size_t{1} << I)>, heap::deallocate<(std::size_t{1} << I)>}...}};
-}
-(std::make_index_sequence<n_alignments>());
-
-/// How a block is asked for.
-struct request {
-    std::size_t n_bytes = 0;
-    std::size_t log2_alignment = 3;
-};
-
-std::byte* base_of(const segment& in) {
-    return static_cast<std::byte*>(const_cast<void*>(in.base_address()));
-}
-
-/// Some bytes at the beginning and at the end, and a few hundred between.
-template <class Touch> void touch(std::size_t n_bytes, Touch each) {
-    constexpr std::size_t ends = 256;
-    for (std::size_t i = 0; i < std::min(ends, n_bytes); ++i) each(i);
-    const std::size_t step = std::max<std::size_t>(KiB, n_bytes / 512);
-    for (std::size_t i = step; i + ends < n_bytes; i += step) each(i);
-    for (std::size_t i = n_bytes - std::min(ends, n_bytes); i < n_bytes; ++i) each(i);
-}
-std::byte pattern(std::uint64_t seed, std::size_t i) {
-    return static_cast<std::byte>((seed + i) * 0x9e3779b97f4a7c15 >> 56);
-}
-
-/// A block that is in use, filled with what nobody else writes.
-struct block {
-    std::byte* at = nullptr;
-    request as;
-    std::uint64_t seed = 0;
-
-    static block make(const segment& in, request wanted, std::uint64_t seed) {
-        block made{nullptr, wanted, seed};
-        made.at = static_cast<std::byte*>(
-            allocating_at[wanted.log2_alignment].allocate(base_of(in), wanted.n_bytes));
-        made.fill();
-        return made;
-    }
-    void fill() const {
-        touch(as.n_bytes, [&](std::size_t i) { at[i] = pattern(seed, i); });
-    }
-    [[nodiscard]] bool is_whole() const {
-        bool is = true;
-        touch(as.n_bytes, [&](std::size_t i) { is = is && at[i] == pattern(seed, i); });
-        return is;
-    }
-    [[nodiscard]] bool is_well_placed(const segment& in) const {
-        return in.contains(at) && (as.n_bytes == 0 || in.contains(at + as.n_bytes - 1)) &&
-               reinterpret_cast<std::uintptr_t>(at) % (std::size_t{1} << as.log2_alignment) == 0;
-    }
-    /// False if somebody has written to it meanwhile.
-    [[nodiscard]] bool free(const segment& in) const {
-        const bool was_whole = is_whole();
-        allocating_at[as.log2_alignment].deallocate(base_of(in), at, as.n_bytes);
-        return was_whole;
-    }
-};
 
 /// All blocks are freed, and each was whole.
 void free_all(const segment& in, std::vector<block>& blocks) {
@@ -1209,318 +1137,4 @@ TEST_CASE("whichever system call fails, a forked child finds its place later") {
     }
     CHECK(nth > 5);
     CHECK(mine.free(in));
-}
-
-// ---- killed at every instruction ----
-
-namespace {
-
-/// What a process has allocated, for another to see when it was killed.
-struct ledger {
-    static constexpr std::size_t most = 4096;
-    std::size_t n = 0;
-    std::array<block, most> blocks{};
-};
-
-/// A segment, a process that uses it and is killed, and what it had.
-class victim {
-public:
-    victim()
-        : in_(segment::create(made_.backing(), little)),
-          ledger_(static_cast<ledger*>(::mmap(nullptr, sizeof(ledger), PROT_READ | PROT_WRITE,
-                                              MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
-        REQUIRE(ledger_ != MAP_FAILED); // NOLINT: the macro casts
-        new (ledger_) ledger;
-    }
-    victim(const victim&) = delete;
-    victim& operator=(const victim&) = delete;
-    ~victim() { ::munmap(ledger_, sizeof(ledger)); }
-
-    segment& in() { return in_; }
-
-    // ---- of the process that is killed, or of one before ----
-
-    block& make(request as) {
-        expect(ledger_->n < ledger::most);
-        auto& next = ledger_->blocks[ledger_->n];
-        next = block::make(in_, as, ledger_->n + 1);
-        ++ledger_->n;
-        return next;
-    }
-    void make(request as, std::size_t n) {
-        while (n-- != 0) make(as);
-    }
-    [[nodiscard]] block& at(std::size_t i) { return ledger_->blocks[i]; }
-    [[nodiscard]] block& back() { return at(ledger_->n - 1); }
-    [[nodiscard]] std::size_t size() const { return ledger_->n; }
-    /// What is not counted any more: it is about to be freed.
-    block forget(std::size_t i) {
-        const auto gone = at(i);
-        ledger_->n -= 1;
-        at(i) = at(ledger_->n);
-        return gone;
-    }
-    void free(std::size_t i) { expect(forget(i).free(in_), "whole"); }
-
-    // ---- of the one that finds it dead ----
-
-    /// Nothing is lost but what it had in hand, and nothing is there twice.
-    void check_afterwards(std::uint64_t most_in_hand) {
-        bury(in_);
-        const auto n_blocks = checked(in_).n_blocks;
-        CHECK(n_blocks >= size());
-        CHECK(n_blocks <= size() + most_in_hand);
-        const auto n_lost = n_blocks - size();
-        // All that is free is handed out, and to nobody else.
-        std::vector<block> others;
-        for (const std::size_t n_bytes : {1024U, 8192U, 16384U})
-            for (std::uint64_t i = 0; i < 80; ++i)
-                others.push_back(block::make(in_, {n_bytes, 3}, 1000 + i));
-        for (std::uint64_t i = 0; i < 4; ++i)
-            others.push_back(block::make(in_, {70'000, 3}, 2000 + i));
-        CHECK(checked(in_).n_blocks == n_blocks + others.size());
-        long n_spoilt = 0;
-        for (std::size_t i = 0; i < size(); ++i) n_spoilt += at(i).free(in_) ? 0 : 1;
-        CHECK(n_spoilt == 0);
-        free_all(in_, others);
-        CHECK(checked(in_).n_blocks == n_lost);
-    }
-
-    /// Whether what all processes see has changed since it was last asked: of blocks, where links
-    /// are.
-    bool has_changed() {
-        const auto& in = heap::heaps_of_this_process().find(base_of(in_))->shared.in();
-        const auto length = static_cast<std::size_t>(in_.size_bytes());
-        const std::byte* const file = in.file();
-        const std::size_t described = std::min<std::size_t>(length, in.heap_offset() + 8 * KiB);
-        std::vector<std::byte> now(file + heap::locks_offset, file + described);
-        for (auto at = described; at < std::min(length, described + MiB); at += 4 * KiB)
-            now.insert(now.end(), file + at, file + at + 16);
-        if (now == seen_) return false;
-        seen_ = std::move(now);
-        return true;
-    }
-
-private:
-    sample made_{kind::shared_memory};
-    segment in_;
-    ledger* ledger_;
-    std::vector<std::byte> seen_;
-};
-
-struct scenario {
-    const char* name;
-    std::function<void(victim&)> before;  ///< in the test's process, which lives on
-    std::function<void(victim&)> prepare; ///< in the one that is killed
-    std::function<void(victim&)> operation;
-    std::function<void(victim&)> after = [](victim&) {}; ///< while nobody knows that it is dead
-    std::uint64_t most_in_hand = 1;
-};
-
-/// Kills wherever what others see has just changed, and at some places between.
-void kill_at_every_change(const scenario& one) {
-    INFO(one.name);
-    const auto start = [&](victim& of) {
-        one.before(of);
-        return std::make_unique<stepped_child>([&] { one.operation(of); },
-                                               [&] { one.prepare(of); });
-    };
-    const auto finish = [&](victim& of, long k, long n) {
-        INFO("killed after instruction " << k << " of " << n);
-        one.after(of);
-        of.check_afterwards(one.most_in_hand);
-    };
-    std::vector<long> kills{0};
-    long n_steps = 0;
-    {
-        victim watched;
-        const auto walker = start(watched);
-        if (walker->now() == stepped_child::state::refused)
-            return skip_loudly("ptrace is not allowed here");
-        watched.has_changed();
-        for (; walker->now() == stepped_child::state::inside; ++n_steps) {
-            if (watched.has_changed()) kills.push_back(n_steps);
-            walker->step();
-        }
-        REQUIRE(walker->now() == stepped_child::state::at_end);
-        kills.push_back(n_steps);
-        walker->kill();
-        finish(watched, n_steps, n_steps);
-    }
-    const long n_changes = static_cast<long>(kills.size());
-    for (long k = 1; k < 4; ++k) kills.push_back(k * n_steps / 4);
-    std::sort(kills.begin(), kills.end());
-    // Of a long operation not all of them, but with MMSTL_SOAK.
-    const long budget = soaked(10'000);
-    const long all_steps = std::accumulate(kills.begin(), kills.end(), 0L);
-    const long stride = std::clamp((all_steps + budget - 1) / budget, 1L,
-                                   std::max(1L, static_cast<long>(kills.size()) / 5));
-    long n_kills = 0;
-    for (std::size_t i = 0; i < kills.size(); i += static_cast<std::size_t>(stride), ++n_kills) {
-        victim killed;
-        {
-            const auto walker = start(killed);
-            for (long k = 0; k < kills[i] && walker->now() == stepped_child::state::inside; ++k)
-                walker->step();
-            walker->kill();
-        }
-        finish(killed, kills[i], n_steps);
-    }
-    std::printf("%s: %ld instructions, %ld changes, killed %ld times\n", one.name, n_steps,
-                n_changes, n_kills);
-}
-
-constexpr request small_block{8192, 3}; // eight in a span
-constexpr request medium_block{16384, 3};
-
-/// A thread allocates, and ends.
-void make_in_a_thread(victim& of, request as, std::size_t n) {
-    std::thread([&] { of.make(as, n); }).join();
-}
-
-std::vector<scenario> scenarios() {
-    const auto nothing = [](victim&) {};
-    const auto allocate = [](request as) {
-        return [as](victim& of) {
-            (void)allocating_at[as.log2_alignment].allocate(base_of(of.in()), as.n_bytes);
-        };
-    };
-    const auto free_at = [](std::size_t i) { // without a look at what is in it
-        return [i](victim& of) {
-            const auto& one = of.at(i);
-            allocating_at[one.as.log2_alignment].deallocate(base_of(of.in()), one.at,
-                                                            one.as.n_bytes);
-        };
-    };
-    const auto free_last = [free_at](victim& of) { free_at(of.size() - 1)(of); };
-    const auto hand_over_last = [](victim& of) { (void)of.forget(of.size() - 1); };
-    std::vector<scenario> all;
-    all.push_back({"a block of the thread's own list", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 5);
-                       of.free(2);
-                       of.free(0);
-                   },
-                   allocate(small_block)});
-    all.push_back({"a block that is new", nothing, [](victim& of) { of.make(small_block, 3); },
-                   allocate(small_block)});
-    all.push_back({"freeing a block of one's own", nothing,
-                   [](victim& of) { of.make(small_block, 3); }, free_last, hand_over_last});
-    all.push_back({"freeing another process's block", [](victim& of) { of.make(small_block, 3); },
-                   [](victim& of) {
-                       of.make({64, 3});
-                   },
-                   free_at(1), [](victim& of) { (void)of.forget(1); }});
-    all.push_back({"taking over what others have returned", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 8);
-                       std::thread([&] {
-                           for (int i = 0; i < 3; ++i) of.free(1);
-                       }).join();
-                   },
-                   allocate(small_block)});
-    all.push_back({"taking over, while others return more", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 8);
-                       std::thread([&] {
-                           for (int i = 0; i < 3; ++i) of.free(1);
-                       }).join();
-                   },
-                   allocate(small_block), [](victim& of) { of.free(0); }});
-    all.push_back({"a span that was full, and of which others have returned some", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 16); // the first span is full, the second as well
-                       std::thread([&] {
-                           for (std::size_t i = 0; i < 3; ++i) of.free(i);
-                       }).join();
-                   },
-                   allocate(small_block)});
-    all.push_back({"a new span", nothing, [](victim& of) { of.make(small_block, 8); },
-                   allocate(small_block)});
-    all.push_back({"a new span of eight slices", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                   },
-                   allocate(medium_block)});
-    all.push_back({"pages for a span", nothing,
-                   [](victim& of) {
-                       of.make({1024, 3}, 4);
-                   },
-                   allocate({1024, 3})});
-    all.push_back({"a span that another thread has left", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                       make_in_a_thread(of, small_block, 20);
-                       of.free(3);
-                   },
-                   allocate(small_block)});
-    all.push_back({"freeing the last block of a span", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 24); // three spans, the first two are full
-                       of.free(8);               // the second has room, the first a block
-                       for (std::size_t i = 7; i != 0; --i) of.free(i);
-                   },
-                   free_at(0), [](victim& of) { (void)of.forget(0); }});
-    all.push_back({"returning the last block of a span that nobody owns", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                       make_in_a_thread(of, small_block, 10);
-                       while (of.size() != 2) of.free(1);
-                   },
-                   free_last, hand_over_last});
-    all.push_back({"a run", nothing, [](victim& of) { of.make({64, 3}); }, allocate({70'000, 3})});
-    all.push_back({"freeing a run", nothing,
-                   [](victim& of) {
-                       of.make({70'000, 3});
-                       of.make({70'000, 3});
-                   },
-                   free_last, hand_over_last});
-    all.push_back({"freeing a run that is punched out", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                       of.make({2 * MiB, 3});
-                   },
-                   free_last, hand_over_last});
-    all.push_back({"regions", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                   },
-                   allocate({17 * MiB, 3})});
-    all.push_back({"freeing regions", nothing,
-                   [](victim& of) {
-                       of.make({64, 3});
-                       of.make({17 * MiB, 3});
-                   },
-                   free_last, hand_over_last});
-    all.push_back({"the end of a process that closes", nothing,
-                   [](victim& of) {
-                       of.make(small_block, 12);
-                       of.make({64, 3}, 3);
-                       of.make(medium_block, 2);
-                       of.free(13);
-                       of.make({200, 3});
-                       of.free(of.size() - 1); // an empty span
-                   },
-                   [](victim& of) { of.in() = segment(); }, nothing, 0});
-    all.push_back({"cleaning up behind the dead",
-                   [](victim& of) {
-                       const auto result = in_child([&] {
-                           of.make(small_block, 12);
-                           of.make(medium_block, 2);
-                           of.free(13);
-                           of.free(2);
-                           ::raise(SIGKILL);
-                       });
-                       CHECK(result.signal == SIGKILL);
-                   },
-                   nothing, allocate(small_block)});
-    return all;
-}
-
-} // namespace
-
-TEST_CASE("whoever is killed at whatever instruction loses what he had in hand, and no more") {
-    // They make thousands of instructions of two stores.
-    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer is not stepped through");
-    for (const auto& one : scenarios()) kill_at_every_change(one);
 }

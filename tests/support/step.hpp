@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Single-step a forked child by ptrace(2), and kill it at every instruction of an operation.
+//
+// A step takes ten microseconds, and more in a virtual machine: who goes to many places in a long
+// operation notes the way to each on a first walk (`way`), and takes it by a breakpoint (`run_to`).
 
 #ifndef MMSTL_TESTS_SUPPORT_STEP_HPP
 #define MMSTL_TESTS_SUPPORT_STEP_HPP
@@ -12,18 +15,30 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <string>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace support {
+
+/// Where an operation is: behind the n-th time that it came to an instruction, so many steps further.
+/// An `nth` of 0 is its beginning.
+struct place {
+    std::uintptr_t instruction = 0;
+    std::uint32_t nth = 0;
+    std::uint32_t then = 0;
+};
 
 /// A child that stands still at the beginning of an operation and goes through it one instruction
 /// at a time.
@@ -33,7 +48,7 @@ public:
         refused, ///< this machine does not allow ptrace
         inside,  ///< before or within the operation
         at_end,  ///< the operation is over
-        dead,    ///< it ended by a signal or exited inside the operation
+        dead,    ///< it ended by a signal or exited inside the operation, or failed before it
     };
 
     /// `prepare` runs at full speed before it.
@@ -43,8 +58,15 @@ public:
         pid_ = ::fork();
         if (pid_ == -1) throw std::system_error(errno, std::system_category(), "fork");
         if (pid_ == 0) live(operation, prepare);
-        if (!reap() || !WIFSTOPPED(status_)) { // no first marker: it could not be traced
-            state_ = state::refused;
+        // A signal that comes while it prepares stops it as well.
+        bool is_there = reap();
+        while (is_there && WIFSTOPPED(status_) && WSTOPSIG(status_) != SIGSTOP)
+            is_there = ::ptrace(PTRACE_CONT, pid_, nullptr, WSTOPSIG(status_)) == 0 && reap();
+        if (!is_there || !WIFSTOPPED(status_)) { // no first marker: it could not be traced
+            const bool has_failed =
+                WIFEXITED(status_) && WEXITSTATUS(status_) == exit_code_of_exception;
+            state_ = has_failed ? state::dead : state::refused;
+            pid_ = -1;
             return;
         }
         ::ptrace(PTRACE_SETOPTIONS, pid_, nullptr, PTRACE_O_EXITKILL);
@@ -60,6 +82,52 @@ public:
     void step() { go(PTRACE_SINGLESTEP); }
     /// As far as the next system call, and then as far as its end.
     void step_to_call() { go(PTRACE_SYSCALL); }
+    /// All that is left of the operation, at full speed.
+    void run_to_end() {
+        while (state_ == state::inside) go(PTRACE_CONT);
+    }
+
+    /// Whether it can be told here where the child is: `next`, `run_to`, `is_system_call`.
+    static constexpr bool knows_places =
+#if defined(__x86_64__)
+        true;
+#else
+        false;
+#endif
+    /// The address of the instruction that it would execute next.
+    [[nodiscard]] std::uintptr_t next() const {
+#if defined(__x86_64__)
+        errno = 0;
+        const long at =
+            ::ptrace(PTRACE_PEEKUSER, pid_, offsetof(::user, regs.rip), nullptr); // 0 if it is dead
+        return errno == 0 ? static_cast<std::uintptr_t>(at) : 0;
+#else
+        return 0;
+#endif
+    }
+    /// Whether that is one which calls the kernel: a forked child has its parent's code.
+    static bool is_system_call([[maybe_unused]] std::uintptr_t instruction) {
+#if defined(__x86_64__)
+        if (instruction == 0) return false;
+        const auto* const code =
+            reinterpret_cast<const unsigned char*>(instruction); // NOLINT: of a register
+        return code[0] == 0x0f && code[1] == 0x05;
+#else
+        return false;
+#endif
+    }
+    /// From the beginning. False if it does not get there: the operation ends before, or the machine
+    /// has no breakpoints.
+    bool run_to(const place& where) {
+        if (where.nth != 0) {
+            if (!set_breakpoint(where.instruction)) return false;
+            for (std::uint32_t i = 0; i < where.nth && state_ == state::inside; ++i)
+                go(PTRACE_CONT);
+            if (state_ == state::inside && !set_breakpoint(0)) return false;
+        }
+        for (std::uint32_t i = 0; i < where.then && state_ == state::inside; ++i) step();
+        return state_ != state::dead;
+    }
 
     /// SIGKILL, wherever it stands; returns when it is dead.
     void kill() {
@@ -103,6 +171,20 @@ private:
         }
     }
 
+    /// None at 0. False if there can be none.
+    [[nodiscard]] bool set_breakpoint([[maybe_unused]] std::uintptr_t instruction) const {
+#if defined(__x86_64__)
+        // The registers of a processor that make it stop before an instruction, in any mode.
+        const auto set = [&](std::size_t which, std::uintptr_t to) {
+            return ::ptrace(PTRACE_POKEUSER, pid_,
+                            offsetof(::user, u_debugreg) + which * sizeof(long), to) == 0;
+        };
+        return set(7, 0) && (instruction == 0 || (set(0, instruction) && set(7, 1)));
+#else
+        return false;
+#endif
+    }
+
     bool reap() {
         for (;;) {
             const auto reaped = ::waitpid(pid_, &status_, 0);
@@ -115,6 +197,34 @@ private:
     int status_ = 0;
     int pending_ = 0;
     state state_ = state::refused;
+};
+
+/// The shortest way to where a stepped child is.
+class way {
+public:
+    /// Tell it of each instruction before it is executed, from the first on.
+    [[nodiscard]] place to(std::uintptr_t next) {
+        if (const bool is_first = n_.empty(); is_first) {
+            n_[next] = 1; // a breakpoint there is hit at once
+        } else {
+            ++best_.then;
+            ++cost_;
+            // A string instruction is one for a breakpoint, and many steps.
+            if (next != last_)
+                if (const auto nth = ++n_[next]; nth <= cost_) {
+                    best_ = {next, nth, 0};
+                    cost_ = nth;
+                }
+        }
+        last_ = next;
+        return best_;
+    }
+
+private:
+    std::unordered_map<std::uintptr_t, std::uint32_t> n_;
+    std::uintptr_t last_ = 0;
+    place best_;
+    std::uint32_t cost_ = 0; ///< how often the child has to be stopped on the way
 };
 
 /// What a walk through an operation covered.

@@ -983,7 +983,7 @@ void shared_heap::release_spans(IsDead is_dead, IsPurged is_purged) noexcept {
     for_each_slice([&](span& of) {
         const auto owner = of.owner.load();
         if ((owner == 0 || is_dead(owner)) && is_span(of)) {
-            if (owner == 0) return push_abandoned(of);
+            if (owner == 0) return abandon_or_free(of);
             settle(of);
             abandon_or_free(of);
         } else if (of.state.get() == span_state::purging && is_purged(of.pending.get() - 1)) {
