@@ -6,6 +6,7 @@
 #ifndef MMSTL_TESTS_SUPPORT_IN_CHILD_HPP
 #define MMSTL_TESTS_SUPPORT_IN_CHILD_HPP
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -26,10 +27,41 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace support {
+
+/// How a child is made. The handlers of pthread_atfork(3) run for the first alone.
+enum class forking : unsigned char {
+    fork,
+    without_handlers, ///< _Fork(3)
+    raw_clone,        ///< the system call, of which the C library hears nothing either
+};
+
+inline constexpr std::array every_forking{forking::fork, forking::without_handlers,
+                                          forking::raw_clone};
+
+inline std::ostream& operator<<(std::ostream& out, forking how) {
+    constexpr const char* names[] = {"fork", "_Fork", "raw clone"};
+    return out << names[static_cast<unsigned>(how)];
+}
+
+/// As fork(2) returns.
+inline ::pid_t fork_by(forking how) noexcept {
+    switch (how) {
+    case forking::fork: return ::fork();
+    case forking::without_handlers:
+#if defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 34)
+        return ::_Fork();
+#endif
+#endif
+    case forking::raw_clone: break;
+    }
+    return static_cast<::pid_t>(::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+}
 
 /// The exit code of a child that an exception left.
 inline constexpr int exit_code_of_exception = 113;
@@ -129,9 +161,9 @@ class child {
 public:
     template <class Function>
         requires std::is_invocable_v<Function&>
-    explicit child(Function function) {
+    explicit child(Function function, forking how = forking::fork) {
         std::fflush(nullptr); // or both would print what is pending
-        pid_ = ::fork();
+        pid_ = fork_by(how);
         if (pid_ == -1) throw std::system_error(errno, std::system_category(), "fork");
         if (pid_ == 0) detail::live(function, message_);
     }

@@ -192,10 +192,10 @@ private:
 /// a damaged file: nobody else would ever take it back.
 template <class Replay>
 void membership::settle_locks(const image& in, std::uint32_t p, Replay replay) {
+    const std::uint32_t ours = lock_word() | contended;
     for (lock_line* const line : {&in.locks().heap, &in.locks().names}) {
         std::uint32_t word = line->word.load();
         if (process_of(word) != p) continue;
-        const std::uint32_t ours = lock_word() | contended;
         if (!line->word.compare_exchange_strong(word, ours)) continue;
         replay(*line);
         line->word.store(0, std::memory_order_release);

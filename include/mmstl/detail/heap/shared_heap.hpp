@@ -759,8 +759,8 @@ inline failure shared_heap::claim_span(std::size_t c, thread_id owner, growth ma
     slices at;
     std::uint32_t limit = 0;
     auto f = find_slices(facts.n_slices, 1, at);
-    if (!f.failed())
-        if (auto later = ask_to_grow(offset_of(at), facts.block_bytes, may); later.failed())
+    if (!f.failed()) // of a span that the file ends in, more is to be committed than is there
+        if (auto later = ask_to_grow(offset_of(at), at.n * slice_bytes, may); later.failed())
             return later;
     if (!f.failed()) f = commit_span(at, facts.block_bytes, limit);
     if (f.failed()) {
