@@ -1162,6 +1162,40 @@ TEST_CASE("a power cut anywhere within a flush, a close or a shrinking takes no 
     check("shrink_to_fit of fewer", 2000, 500, set{500, 2000}, 500, shrink);
 }
 
+TEST_CASE("what is cut off is not counted by a disk that takes the file for closed") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto found = directory / "found";
+    // The power went in the middle of a close: the size was written, the record was not.
+    const auto torn = changed(unclosed_file(path, 50, 100), state, clean);
+    leave(path, torn);
+    auto all = numbers::open(path);
+    CHECK(all.size() == 100);
+    CHECK(all.durable_size() == 50);
+    all.resize(60);
+    std::mt19937 random(1);
+    const long looks = at_every_system_call(
+        path, reinterpret_cast<std::uintptr_t>(all.data()) - 4096, torn,
+        [&] { all.shrink_to_fit(); },
+        [&](const std::string& on_disk, const std::string& now) {
+            for (int i = 0; i < 5; ++i)
+                check_disk<std::uint64_t>(found, cut(on_disk, now, random), {50, 100});
+        });
+    if (looks == 0) return skip_loudly("system calls cannot be watched here");
+    CHECK(std::filesystem::file_size(path) == 4096 + 60 * 8);
+    all.shrink_to_fit();             // the child's was another
+    CHECK(all.durable_size() == 50); // nothing is promised that was not flushed
+    all.resize(40);
+    CHECK(writes_during(all.data(), [&] { all.shrink_to_fit(); }) == "ht");
+    CHECK(all.durable_size() == 40);
+
+    // Raw files have nothing to say.
+    auto raw = numbers::create(directory / "raw", {.layout = layout::raw});
+    append(raw, 100);
+    raw.resize(60);
+    CHECK(writes_during(raw.data(), [&] { raw.shrink_to_fit(); }) == "t");
+}
+
 // ---- copies ----
 
 TEST_CASE("a copy of a file that is being appended to is good") {

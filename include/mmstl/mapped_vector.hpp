@@ -271,7 +271,8 @@ public:
     /// other writers are: see "processes" above.
     ///
     /// Throws: `mapping_error` with the errno of ftruncate(2); of msync(2), when the size has
-    ///         shrunk since the last `flush()`: the disk must know before the blocks are gone.
+    ///         shrunk since the last `flush()`, or there was none since it was opened: the disk must
+    ///         know before the blocks are gone.
     void shrink_to_fit() requires is_writer { finish(storage_.shrink_to_fit()); }
 
     // ---- changes at the end ----

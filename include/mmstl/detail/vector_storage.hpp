@@ -204,6 +204,7 @@ private:
     failure sync(bool closing);
     failure sync_elements(std::size_t first, std::size_t n);
     failure write_record(std::size_t durable_size, bool closing);
+    failure sync_header();
     failure sync_name();
     failure close_raw();
 
@@ -601,24 +602,31 @@ inline failure vector_storage::write_record(std::size_t durable_size, bool closi
     const auto old_record = std::exchange(record, format::durable_record(next, durable_size));
     const auto old_state =
         live.state.exchange(closing ? format::state::clean : format::state::in_use);
-    const auto f = core::flush(map_, 0, format::header_bytes);
+    const auto f = sync_header();
     if (f.failed()) {
         record = old_record;
         live.state.store(old_state);
-    } else {
-        header_is_synced_ = true;
     }
     return f;
 }
 
-/// The promise is lowered, on the disk, before the elements that it was about are gone.
+inline failure vector_storage::sync_header() {
+    const auto f = core::flush(map_, 0, format::header_bytes);
+    if (!f.failed()) header_is_synced_ = true;
+    return f;
+}
+
+/// The promise is lowered, on the disk, before the elements that it was about are gone. A file that
+/// the disk still takes for closed promises as many as were published, whatever the record says.
 inline failure vector_storage::shrink_to_fit() {
     if (!is_open()) return {};
     if (poison_.failed()) return poison_;
     const auto n = own_size();
-    if (durable_size() > n) {
-        if (auto f = poison_ = write_record(n, false); f.failed()) return f;
-    }
+    if (durable_size() > n)
+        poison_ = write_record(n, false);
+    else if (has_header() && !header_is_synced_)
+        poison_ = sync_header();
+    if (poison_.failed()) return poison_;
     if (has_header()) // what a recovery has not taken is given up
         header().live.lost_size = std::min(header().live.lost_size, std::uint64_t{n});
     if (auto f = core::resize(file_, end_of(n), options_.allocation); f.failed()) return f;
