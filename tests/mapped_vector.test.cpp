@@ -2143,6 +2143,52 @@ TEST_CASE("room that is a hole is filled before it is stored to, or is an error"
     });
 }
 
+TEST_CASE("reserve allocates room that is a hole, unless sparse files are asked for") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    constexpr std::size_t n = 50'000;
+    {
+        auto all = numbers::create(path, {.allocation = allocation::sparse});
+        all.append_range(counting(10));
+        all.reserve(n);
+    }
+    const auto how = GENERATE(allocation::automatic, allocation::blocks, allocation::sparse);
+    auto all = numbers::open(path, {.allocation = how});
+    REQUIRE(all.capacity() >= n);
+    REQUIRE(allocated_bytes(path) < n * 8);
+    all.reserve(10);
+    CHECK(allocated_bytes(path) < n * 8); // there is room enough for these
+    all.reserve(n);
+    CHECK((allocated_bytes(path) >= n * 8) == (how != allocation::sparse));
+    CHECK(std::ranges::equal(all, counting(10)));
+    const fault::watch watching;
+    all.reserve(n);
+    for (std::uint64_t i = 10; i < n; ++i) all.push_back(i);
+    CHECK(watching.records().empty());
+    CHECK(std::ranges::equal(all, counting(n)));
+}
+
+TEST_CASE("reserve says that there is no room for a hole, and then appending cannot fail") {
+    check_on_small_disk(1 << 20, [](const temporary_directory& disk) {
+        const auto path = disk / "x";
+        constexpr std::size_t n = 50'000;
+        {
+            auto all = numbers::create(path, {.allocation = allocation::sparse});
+            all.append_range(counting(10));
+            all.reserve(n);
+        }
+        std::ofstream(disk / "filler") << std::string(1 << 20, 'x'); // as far as it gets
+        auto all = numbers::open(path);
+        expect(error_of([&] { all.reserve(n); }) == says(ENOSPC, "fallocate", path), "ENOSPC");
+        expect(std::ranges::equal(all, counting(10)), "elements");
+        std::filesystem::remove(disk / "filler");
+        all.reserve(n);
+        std::ofstream(disk / "filler") << std::string(1 << 20, 'x');
+        for (std::uint64_t i = 10; i < n; ++i) all.push_back(i);
+        expect(std::ranges::equal(all, counting(n)), "all elements");
+    });
+}
+
 TEST_CASE("a reservation by default is at least the file, where that is all there is room for") {
     if (MMSTL_TESTS_SANITIZED) return; // they have used up any limit already
     const temporary_directory directory;

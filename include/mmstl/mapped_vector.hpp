@@ -265,7 +265,7 @@ public:
     /// Complexity: a handful of system calls, if it has to.
     void reserve(size_type n) requires is_writer {
         if (n > max_size()) throw std::length_error("mapped_vector: past max_size()");
-        if (n > capacity()) storage_.reserve(n);
+        storage_.reserve(n);
     }
     /// Gives what is behind the last element back to the file system. Readers are not disturbed;
     /// other writers are: see "processes" above.

@@ -112,7 +112,8 @@ public:
     ///
     /// Throws: `reservation_exhausted`, `mapping_error`; nothing has changed then.
     std::size_t make_room(std::size_t n, std::size_t more);
-    /// Makes the file long enough for `n` elements; throws as `make_room`.
+    /// Makes the file long enough for `n` elements, and has blocks set aside for those that are not
+    /// there yet; throws as `make_room`.
     void reserve(std::size_t n);
 
     [[nodiscard]] failure check_range(const char* asking, std::size_t first,
@@ -439,6 +440,7 @@ inline std::size_t vector_storage::make_room(std::size_t n, std::size_t more) {
 inline void vector_storage::reserve(std::size_t n) {
     check_reserved(0, n);
     if (n > capacity_) grow(n);
+    if (n > own_size() && !room_has_blocks_) allocate_room(own_size());
 }
 
 inline void vector_storage::check_reserved(std::size_t n, std::size_t more) const {
