@@ -756,6 +756,26 @@ TEST_CASE("after a restart the elements of the last flush are taken, and the oth
     }
 }
 
+TEST_CASE("a reader that is first after a restart follows the writer, if nothing is in doubt") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto published = GENERATE(as<std::size_t>{}, 100, 120);
+    unclosed_file(path, 100, published);
+    restart(path);
+    const auto file = read_file(path);
+    const auto tail = reader::open(path);
+    CHECK(tail.size() == 100);
+    REQUIRE(tail.recovered());
+    CHECK(tail.recovered()->published_size == published);
+    CHECK(read_file(path) == file);
+    auto all = numbers::open(path);
+    append(all, 10);
+    // What it has not taken, it must not see: there it stays at what it has taken.
+    CHECK(tail.size() == (published == 100 ? 110 : 100));
+    CHECK(are_right(tail));
+    CHECK(reader::open(path).size() == 110);
+}
+
 TEST_CASE("while the machine runs on, all that was published is there") {
     const temporary_directory directory;
     const auto path = directory / "numbers";

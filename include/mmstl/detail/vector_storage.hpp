@@ -378,7 +378,7 @@ inline failure vector_storage::choose(finding& found) {
                       core::facts(file_).size_bytes);
     }
     found.chosen_size = static_cast<std::size_t>(chosen);
-    found.is_whole_truth = !found.unclean_since_boot && chosen == says.published_size;
+    found.is_whole_truth = chosen == says.published_size;
     return {};
 }
 
