@@ -1216,6 +1216,33 @@ TEST_CASE("what is cut off is not counted by a disk that takes the file for clos
     CHECK(writes_during(raw.data(), [&] { raw.shrink_to_fit(); }) == "t");
 }
 
+TEST_CASE("a power cut may leave a file as it was closed, until the first flush after that") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto found = directory / "found";
+    const bool flushes = GENERATE(false, true);
+    auto sure = closed_file(path, 100);
+    auto all = numbers::open(path);
+    if (flushes) {
+        CHECK(writes_during(all.data(), [&] { all.flush(); }) == "dh");
+        sure = read_file(path);
+    }
+    append(all, 50);
+    auto disk = read_file(path); // all of it was written, but for the header
+    disk.replace(0, 4096, sure, 0, 4096);
+    put(disk, boot_id, another_boot());
+    leave(found, disk);
+    {
+        const auto left = reader::open(found);
+        CHECK(left.size() == 100);
+        CHECK(are_right(left));
+        CHECK(left.recovered().has_value() == flushes);
+    }
+    const auto refused = says(errc::unclean, "mapped_vector", found);
+    CHECK(error_of([&] { (void)reader::open(found, {.on_unclean = on_unclean::fail}); }) ==
+          (flushes ? refused : said{}));
+}
+
 // ---- copies ----
 
 TEST_CASE("a copy of a file that is being appended to is good") {
