@@ -528,7 +528,7 @@ template <class Operation> std::string writes_during(const void* elements, Opera
 
 } // namespace
 
-TEST_CASE("a flush writes the elements, then the header, and once the directory") {
+TEST_CASE("a flush writes the elements, once the directory, and then the header") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
     const auto record = [&](std::size_t at) {
@@ -542,7 +542,7 @@ TEST_CASE("a flush writes the elements, then the header, and once the directory"
     append(all, 100);
     CHECK(record(odd_record) == pair(1, 0));
     CHECK(all.durable_size() == 0);
-    CHECK(writes_during(at, [&] { all.flush(); }) == "dhs");
+    CHECK(writes_during(at, [&] { all.flush(); }) == "dsh");
     CHECK(all.durable_size() == 100);
     CHECK(record(even_record) == pair(2, 100));
     CHECK(record(odd_record) == pair(1, 0));
@@ -582,6 +582,59 @@ TEST_CASE("a flush writes the elements, then the header, and once the directory"
     auto reading = reader::open(path);
     CHECK(writes_during(reading.data(), [&] { reading.close(); }).empty());
     CHECK(state_of(path) == in_use);
+}
+
+TEST_CASE("the first flush of a file writes the directory, whoever has made the file") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto check_first = [](numbers all) {
+        append(all, 10);
+        {
+            fault::fail failing(fault::call::open, 1, EMFILE);
+            CHECK(error_of([&] { all.flush(); }) == says(EMFILE, "open", all.name()));
+            CHECK(failing.hit());
+        }
+        // As long as the name is not on the disk, nothing is promised, for others to see.
+        CHECK(all.durable_size() == 0);
+        CHECK(get<std::uint64_t>(read_file(all.name()), even_record) == 0);
+        CHECK(writes_during(all.data(), [&] { all.flush(); }) == "dsh");
+        CHECK(writes_during(all.data(), [&] { all.flush(); }) == "d");
+        all = numbers::open(all.name());
+        CHECK(writes_during(all.data(), [&] { all.flush(); }) == "dh");
+        CHECK(are_right(all, 10));
+    };
+    SECTION("this one") { check_first(numbers::create(path)); }
+    SECTION("a process that has ended, and never flushed it") {
+        {
+            auto all = numbers::create(path);
+            append(all, 3);
+        }
+        check_first(numbers::open(path));
+    }
+    SECTION("one that has cut it, and never flushed it") {
+        auto all = numbers::create(path);
+        append(all, 3);
+        all.shrink_to_fit();
+        check_first(numbers::open(path));
+    }
+    SECTION("another program, which has left it empty") {
+        write_file(path, "");
+        check_first(numbers::open_or_create(path));
+    }
+    SECTION("raw files tell no one but who has made them") {
+        auto raw = numbers::create(path, {.layout = layout::raw});
+        append(raw, 10);
+        CHECK(writes_during(raw.data(), [&] { raw.flush(); }) == "ds");
+        CHECK(writes_during(raw.data(), [&] { raw.flush(); }) == "d");
+        raw = numbers::open(path, {.layout = layout::raw});
+        CHECK(writes_during(raw.data(), [&] { raw.flush(); }) == "d");
+    }
+    SECTION("where there is no disk, there is no directory either") {
+        const shared_memory_name name;
+        numbers::create(mmstl::shared_memory(name.text())).push_back(1);
+        auto all = numbers::open(mmstl::shared_memory(name.text()));
+        CHECK(writes_during(all.data(), [&] { all.flush(); }) == "dh");
+    }
 }
 
 TEST_CASE("a flush by another handle takes the mark of a close back") {

@@ -202,6 +202,10 @@ private:
         const auto* const last = format::last_of(even, odd);
         return last != nullptr ? *last : format::durable{}; // someone else has damaged both
     }
+    /// As far as that is known: a raw file says nothing.
+    [[nodiscard]] bool was_never_flushed() const noexcept {
+        return has_header() ? last_record().sequence == 1 : file_.created();
+    }
     failure sync(bool closing);
     failure sync_elements(std::size_t first, std::size_t n);
     failure write_record(std::size_t durable_size, bool closing);
@@ -260,7 +264,8 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
         if (f = made.open_existing(wanted, type); f.failed()) return f;
     }
     made.is_open_ = true;
-    made.name_is_new_ = made.file_.created() && from.has_name() && core::has_disk(made.map_);
+    made.name_is_new_ = wanted == access::read_write && from.has_name() &&
+                        core::has_disk(made.map_) && made.was_never_flushed();
     made.touches_ahead_ = wanted == access::read_write && core::has_disk(made.map_) &&
                           options.pages == pages::normal &&
                           options.allocation != allocation::sparse;
@@ -570,23 +575,23 @@ inline failure vector_storage::sync_elements(std::size_t first, std::size_t n) {
 }
 
 /// The elements first, then the record that says so: a header that is found on the disk never
-/// promises more than was there.
+/// promises more than was there. And its name: whoever finds a second record need not ask for that.
 inline failure vector_storage::sync(bool closing) {
     if (poison_.failed()) return poison_;
     const auto n = own_size();
     // Another writer may have published more than there are addresses for here.
-    failure f = n <= reserved_ ? sync_elements(0, n) : posix::sync(file_.native_handle());
-    if (!f.failed() && has_header()) {
-        const bool is_said = header_is_synced_ && last_record().size == n &&
-                             header().live.state.load() == format::state::in_use;
-        if (closing || !is_said) f = write_record(n, closing);
-    }
-    if (f.failed()) return poison_ = f;
-    return sync_name();
+    poison_ = n <= reserved_ ? sync_elements(0, n) : posix::sync(file_.native_handle());
+    if (poison_.failed()) return poison_;
+    if (auto f = sync_name(); f.failed()) return f;
+    if (!has_header()) return {};
+    const bool is_said = header_is_synced_ && last_record().size == n &&
+                         header().live.state.load() == format::state::in_use;
+    if (closing || !is_said) poison_ = write_record(n, closing);
+    return poison_;
 }
 
-/// The name of a file that this handle made: a directory that cannot be opened just now can be
-/// tried again, one that could not be written cannot.
+/// The name of a file that nobody has flushed yet: a directory that cannot be opened just now can
+/// be tried again, one that could not be written cannot.
 inline failure vector_storage::sync_name() {
     if (!name_is_new_) return {};
     const auto f = posix::sync_directory_of(name().c_str());
