@@ -43,6 +43,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -1436,6 +1437,32 @@ TEST_CASE("where addresses are few a default reservation is smaller, and one tha
     });
     CHECK(numbers::open(path).size() == 100'000);
     CHECK(numbers::open(path).reserved() * 8 >= (std::size_t{64} << 30) - 4096);
+}
+
+TEST_CASE("where all that is mapped is locked in memory, a default reservation is smaller, too") {
+    if (MMSTL_TESTS_SANITIZED) return; // they map more than the limit by themselves
+    constexpr std::uint64_t MiB = 1 << 20;
+    constexpr int not_allowed = 77;
+    const temporary_directory directory;
+    std::filesystem::permissions(directory.path(), std::filesystem::perms::all);
+    const auto path = directory / "x";
+    const auto result = in_child([&] {
+        const ::rlimit limit{6 * MiB, 6 * MiB};
+        if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return not_allowed;
+        become_nobody(); // for whom limits count
+        if (::mlockall(MCL_FUTURE) != 0) return not_allowed;
+        auto all = numbers::create(path);
+        expect(all.reserved() * 8 > MiB && all.reserved() * 8 < 6 * MiB, "reserved");
+        all.append_range(counting(10'000));
+        const auto tail = reader::open(path);
+        expect(tail.reserved() >= 10'000 && tail.back() == 9'999, "a reader beside it");
+        expect(error_of([&] { (void)numbers::open(path, {.reserved = std::size_t{1} << 30}); }) ==
+               says(EAGAIN, "mmap", path));
+        return 0;
+    });
+    if (result.exit_code == not_allowed) return skip_loudly("memory cannot be locked here");
+    INFO(result);
+    CHECK(result.ok());
 }
 
 // ---- files that may not be written ----

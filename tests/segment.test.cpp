@@ -747,6 +747,21 @@ TEST_CASE("addresses cost no memory where the kernel promises no more than there
         }
         expect(numbers::open(directory / "vector").back() == 7, "the vector");
     });
+
+TEST_CASE("where addresses are few for whatever reason, a smaller capacity is tried") {
+    // By RLIMIT_AS; by RLIMIT_MEMLOCK after mlockall(MCL_FUTURE); of a file that would be too long.
+    const int reason = GENERATE(ENOMEM, EAGAIN, EOVERFLOW);
+    const auto usual = segment::create(mmstl::anonymous()).capacity_bytes();
+    {
+        const fault::fail armed(fault::call::mmap, 1, reason);
+        const auto made = segment::create(mmstl::anonymous());
+        CHECK(armed.hit());
+        CHECK(made.capacity_bytes() == usual / 2);
+    }
+    const fault::fail armed(fault::call::mmap, 1, reason);
+    CHECK(refused([] { (void)segment::create(mmstl::anonymous(), little); }) ==
+          std::error_code(reason, std::system_category()));
+    CHECK(armed.hit());
 }
 
 // ---- closing ----

@@ -565,6 +565,14 @@ inline failure map(const map_request& request, std::byte*& base) noexcept {
     return {};
 }
 
+/// Whether fewer addresses might have been had: RLIMIT_AS; RLIMIT_MEMLOCK, where
+/// mlockall(MCL_FUTURE) locks what is mapped; a file system whose files cannot get so long.
+inline bool is_for_want_of_addresses(const failure& f) noexcept {
+    return f.code() == std::errc::not_enough_memory ||
+           f.code() == std::errc::resource_unavailable_try_again ||
+           f.code() == std::errc::value_too_large;
+}
+
 /// Pages of this process alone, zero; a fork()ed child finds them zero again, however it was forked
 /// (Linux 4.14).
 inline failure map_forgetful(std::size_t length, std::byte*& base) noexcept {

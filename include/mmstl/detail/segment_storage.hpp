@@ -233,10 +233,8 @@ inline failure segment_storage::make(backing_handle& fresh, const segment_option
     for (;; n_regions /= 2) {
         const auto f = map_fresh(fresh, n_regions, options, made, more);
         if (!f.failed()) break;
-        // RLIMIT_AS, or a file system whose files cannot get so long.
-        const bool is_too_much =
-            f.code() == std::errc::not_enough_memory || f.code() == std::errc::value_too_large;
-        if (options.capacity_bytes || !is_too_much || n_regions == 1) return f;
+        if (options.capacity_bytes || !posix::is_for_want_of_addresses(f) || n_regions == 1)
+            return f;
     }
     made.says.n_regions = n_regions;
     made.says.heap_offset = heap::heap_offset_for(n_regions);

@@ -418,10 +418,7 @@ inline failure vector_storage::map_whole(const backing_handle& from, access want
         how.reserve_bytes = static_cast<std::size_t>(reserve);
         const auto f = core::map(map_, from, how);
         if (!f.failed()) break;
-        // RLIMIT_AS, or a file system whose files cannot get so long.
-        const bool is_too_much =
-            f.code() == std::errc::not_enough_memory || f.code() == std::errc::value_too_large;
-        if (options_.reserved || !is_too_much || reserve <= length) return f;
+        if (options_.reserved || !posix::is_for_want_of_addresses(f) || reserve <= length) return f;
     }
     if (core::data(map_) == nullptr) return {}; // a raw file without elements, to be read
     data_ = core::data(map_) + offset();
