@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -38,6 +39,7 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -637,6 +639,23 @@ TEST_CASE("the first flush of a file writes the directory, whoever has made the 
     }
 }
 
+TEST_CASE("a raw file is cut to its elements, and then waited for") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const vector_options raw{.layout = layout::raw};
+    auto all = numbers::create(path, raw);
+    append(all, 100);
+    CHECK(writes_during(all.data(), [&] { all.flush(10, 5); }) == "d");
+    CHECK(writes_during(all.data(), [&] { all.close(); }) == "tss"); // the file, the directory
+    all = numbers::open(path, raw);
+    append(all, 100);
+    CHECK(writes_during(all.data(), [&] { all.flush(); }) == "d");
+    CHECK(writes_during(all.data(), [&] { all.shrink_to_fit(); }) == "t");
+    append(all, 100);
+    CHECK(writes_during(all.data(), [&] { all.close(); }) == "ts");
+    CHECK(read_file_of<std::uint64_t>(path) == elements(300));
+}
+
 TEST_CASE("a flush by another handle takes the mark of a close back") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
@@ -829,6 +848,43 @@ TEST_CASE("a reader that is first after a restart follows the writer, if nothing
     CHECK(reader::open(path).size() == 110);
 }
 
+TEST_CASE("after an orderly restart all changes are in the file, and the size is the flushed one") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto check = [&](const char* title, auto change) {
+        INFO(title);
+        std::filesystem::remove(path);
+        auto expected = elements(100);
+        change(expected);
+        {
+            auto all = numbers::create(path);
+            append(all, 100);
+            all.flush();
+            change(all);
+        }
+        restart(path);
+        {
+            const auto all = reader::open(path, {.on_unclean = on_unclean::published});
+            CHECK(std::ranges::equal(all, expected));
+        }
+        const auto all = numbers::open(path);
+        REQUIRE(all.size() == 100);
+        const auto n = std::min<std::size_t>(100, expected.size());
+        CHECK(std::equal(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n),
+                         expected.begin()));
+        REQUIRE(all.recovered());
+        CHECK(all.recovered()->published_size == expected.size());
+    };
+    check("in place", [](auto& all) {
+        for (auto& one : all) one = ~one;
+    });
+    check("sorted", [](auto& all) { std::ranges::sort(all); });
+    check("inserted", [](auto& all) { all.insert(all.begin() + 45, 10, 7); });
+    check("erased", [](auto& all) { all.erase(all.begin() + 45, all.begin() + 50); });
+    check("assigned more", [](auto& all) { all.assign(130, 7); });
+    check("assigned fewer", [](auto& all) { all.assign({1, 2, 3}); });
+}
+
 TEST_CASE("while the machine runs on, all that was published is there") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
@@ -877,9 +933,11 @@ namespace {
 constexpr long steps_per_test = 20'000;
 constexpr vector_options by_pages{.growth = {.factor = 1, .least_bytes = 0}};
 
-/// Kills `operation(all)` on a vector of `n` elements, 40 of them durable, wherever it can be.
+/// Kills `operation(all)` on a vector of `n` elements, 40 of them durable, wherever it can be. The
+/// first `n_kept` stay as they are.
 template <class Operation, class Check>
-void check_kills(const std::string& title, std::size_t n, Operation operation, Check check) {
+void check_kills(const std::string& title, std::size_t n, Operation operation, Check check,
+                 std::size_t n_kept = 45) {
     const temporary_directory directory;
     const auto path = directory / "triples";
     const auto file = [&] { // made once: to flush takes time
@@ -901,14 +959,14 @@ void check_kills(const std::string& title, std::size_t n, Operation operation, C
                 const auto all = triples::open(path, by_pages);
                 CHECK_FALSE(all.recovered());
                 CHECK((all.durable_size() == 40 || all.durable_size() == n));
-                CHECK(are_right(all, std::min<std::size_t>(n, 45)));
+                CHECK(are_right(all, std::min(n, n_kept)));
                 check(all);
             }
             mine = triples();
             restart(path);
             const auto all = triples::open(path);
             CHECK((all.size() == 40 || state_of(path) == clean || all.size() == n));
-            CHECK(are_right(all, 40));
+            CHECK(are_right(all, std::min<std::size_t>(40, n_kept)));
         },
         steps_per_test);
 }
@@ -971,6 +1029,66 @@ TEST_CASE("a process that is killed while it inserts or erases leaves a valid ve
         });
 }
 
+TEST_CASE("a process that is killed while it assigns leaves the old size, or all that is new") {
+    for (const std::size_t n : {std::size_t{20}, std::size_t{100}}) {
+        const auto other = elements<triple>(n, 1000);
+        check_kills(
+            "assign of " + std::to_string(n), 60, [&](triples& all) { all.assign_range(other); },
+            [&](const triples& all) {
+                CHECK((all.size() == 60 || all.size() == n));
+                if (all.size() == n) CHECK(std::ranges::equal(all, other));
+            },
+            0);
+    }
+}
+
+TEST_CASE("a process that is killed while it changes elements leaves each change that it made") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto file = unclosed_file(path, 40, 60);
+    const auto rewrite = [&] {
+        leave(path, file);
+        return numbers::open(path);
+    };
+    const auto both = [&](const numbers& mine, auto check) {
+        check(mine);
+        const auto all = numbers::open(path);
+        CHECK_FALSE(all.recovered());
+        REQUIRE(all.size() == 60);
+        check(all);
+    };
+    kill_at_every_instruction(
+        "changes in place", rewrite,
+        [](numbers& all) {
+            for (std::size_t i = 1; i < all.size(); ++i) {
+                all[i] = ~all[i];
+                std::atomic_signal_fence(std::memory_order_seq_cst);
+                all[0] = i; // so many were made
+                std::atomic_signal_fence(std::memory_order_seq_cst);
+            }
+        },
+        [&](const numbers& mine, long) {
+            both(mine, [](const numbers& all) {
+                const auto made = all[0] == number(0) ? 0 : all[0];
+                for (std::size_t i = 1; i < all.size(); ++i) {
+                    const bool is_new = i <= made || (i == made + 1 && all[i] != number(i));
+                    if (all[i] != (is_new ? ~number(i) : number(i))) FAIL("element " << i);
+                }
+            });
+        },
+        steps_per_test);
+    const auto values = elements(60);
+    kill_at_every_instruction(
+        "sort", rewrite, [](numbers& all) { std::ranges::sort(all); },
+        [&](const numbers& mine, long) {
+            both(mine, [&](const numbers& all) {
+                for (const auto one : all)
+                    if (std::ranges::find(values, one) == values.end()) FAIL("no value of it");
+            });
+        },
+        steps_per_test);
+}
+
 TEST_CASE("a process that is killed while it opens or creates leaves what was, or a vector") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
@@ -1025,14 +1143,20 @@ TEST_CASE("a process that is killed while it opens or creates leaves what was, o
         steps_per_test);
 }
 
-TEST_CASE("of a raw file a kill leaves the elements and zeros, and close the elements alone") {
+TEST_CASE("of a raw file a kill or a restart leaves the elements and zeros, and close no zeros") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
+    const bool restarts = GENERATE(false, true);
     CHECK(in_child([&] {
               auto all = numbers::create(path, {.layout = layout::raw});
               append(all, 1000);
-              ::kill(::getpid(), SIGKILL);
-          }).signal == SIGKILL);
+              if (!restarts) ::kill(::getpid(), SIGKILL);
+          }).signal == (restarts ? 0 : SIGKILL));
+    if (restarts) { // from a disk that has all of it
+        const auto disk = read_file(path);
+        std::filesystem::remove(path);
+        write_file(path, disk);
+    }
     auto all = numbers::open(path, {.layout = layout::raw});
     CHECK(all.size() == std::filesystem::file_size(path) / 8);
     CHECK(all.size() > 1000);
@@ -1044,6 +1168,7 @@ TEST_CASE("of a raw file a kill leaves the elements and zeros, and close the ele
     append(all, 1);
     all.close();
     CHECK(read_file_of<std::uint64_t>(path) == elements(1001));
+    if (restarts) CHECK(are_right(numbers::open(path, {.layout = layout::raw}), 1001));
 }
 
 // ---- power cuts ----
@@ -1052,7 +1177,7 @@ namespace {
 
 /// What a disk may hold when the power goes: of `sure` all, of what has changed in `now` any pages
 /// of 4096 bytes, of the header any sectors; either length.
-std::string cut(const std::string& sure, const std::string& now, std::mt19937& random) {
+std::string torn(const std::string& sure, const std::string& now, std::mt19937& random) {
     const auto flip = [&] { return random() % 2 == 0; };
     std::string disk(flip() ? sure.size() : now.size(), '\0');
     const auto density = random() % 4; // few pages, some, most
@@ -1063,7 +1188,12 @@ std::string cut(const std::string& sure, const std::string& now, std::mt19937& r
             disk.replace(first, std::min(n, from.size() - first), from, first, n);
         first += n;
     }
-    // All of it was written by this run of the machine; it comes to light in another.
+    return disk;
+}
+/// The same of a file with a header. All of it was written by this run of the machine; it comes to
+/// light in another.
+std::string cut(const std::string& sure, const std::string& now, std::mt19937& random) {
+    auto disk = torn(sure, now, random);
     if (get<boot>(disk, boot_id) != unknown_boot) put(disk, boot_id, another_boot());
     return disk;
 }
@@ -1133,6 +1263,11 @@ long at_every_system_call(const std::string& path, std::uintptr_t header, std::s
             const auto first = arguments[0] - header;
             sure.resize(now.size()); // msync writes what is needed to find the bytes again
             if (first < now.size()) sure.replace(first, arguments[1], now, first, arguments[1]);
+        } else if (info.exit.rval == 0 && number_of_call == SYS_fsync) {
+            const auto synced =
+                "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(arguments[0]);
+            std::error_code ignored; // it may be the directory
+            if (std::filesystem::equivalent(synced, path, ignored)) sure = now;
         }
         look(sure, now);
         ++looks;
@@ -1235,6 +1370,109 @@ TEST_CASE("a power cut anywhere within a flush, a close or a shrinking takes no 
     check("shrink_to_fit of fewer", 2000, 500, set{500, 2000}, 500, shrink);
 }
 
+TEST_CASE("a power cut leaves each page of what was inserted, erased or assigned old or new") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto found = directory / "found";
+    std::mt19937 random(1);
+    const auto before = elements(2000);
+    const auto check = [&](const char* title, std::size_t n_kept, auto change) {
+        INFO(title);
+        std::filesystem::remove(path);
+        auto all = numbers::create(path, by_pages);
+        all.append_range(before);
+        all.flush();
+        const auto sure = read_file(path);
+        auto after = before;
+        change(after);
+        change(all);
+        // What was erased is still behind the elements.
+        const auto changed_to = read_file_of<std::uint64_t>(path);
+        const auto now = std::span(changed_to).subspan(512, before.size());
+        const auto old_or_new = [&](std::span<const std::uint64_t> left, std::size_t first) {
+            const auto n = std::min<std::size_t>(512, left.size() - first);
+            const auto page = left.subspan(first, n);
+            return std::ranges::equal(page, std::span(before).subspan(first, n)) ||
+                   std::ranges::equal(page, now.subspan(first, n));
+        };
+        const auto look = [&](const std::string& on_disk, const std::string& in_memory) {
+            leave(found, cut(on_disk, in_memory, random));
+            const auto left = numbers::open(found);
+            CHECK(are_right(left, n_kept));
+            if (left.size() == after.size()) { // the flush had come so far
+                CHECK(std::ranges::equal(left, after));
+                return;
+            }
+            REQUIRE(left.size() == before.size());
+            for (std::size_t first = 0; first < left.size(); first += 512)
+                if (!old_or_new(left, first)) FAIL("the page from element " << first);
+        };
+        for (int i = 0; i < 20; ++i) look(sure, read_file(path));
+        const long looks = at_every_system_call(
+            path, reinterpret_cast<std::uintptr_t>(all.data()) - 4096, sure, [&] { all.flush(); },
+            [&](const std::string& on_disk, const std::string& in_memory) {
+                for (long i = 0; i < soaked(5); ++i) look(on_disk, in_memory);
+            });
+        if (looks == 0) return skip_loudly("system calls cannot be watched here");
+        leave(found, changed(read_file(path), boot_id, another_boot()));
+        CHECK(std::ranges::equal(reader::open(found), after));
+    };
+    check("insert", 700, [](auto& all) { all.insert(all.begin() + 700, 300, 7); });
+    check("erase", 700, [](auto& all) { all.erase(all.begin() + 700, all.begin() + 1000); });
+    check("assign", 0, [](auto& all) { all.assign(2500, 7); });
+    check("assign of fewer", 0, [](auto& all) { all.assign(700, 7); });
+}
+
+TEMPLATE_TEST_CASE("a power cut takes no element of a raw file that was flushed", "", std::uint64_t,
+                   triple) {
+    const temporary_directory directory;
+    const auto path = directory / "elements";
+    const auto found = directory / "found";
+    auto raw = by_pages;
+    raw.layout = layout::raw;
+    std::mt19937 random(1);
+    const auto look = [&](const std::string& on_disk, const std::string& now,
+                          std::size_t promised) {
+        const auto disk = torn(on_disk, now, random);
+        leave(found, disk);
+        auto all = mapped_vector<TestType>::open(found, raw);
+        CHECK(all.size() == disk.size() / sizeof(TestType));
+        CHECK(are_right(all, promised));
+        CHECK_FALSE(all.recovered());
+        // The others are for the program to tell good from bad.
+        all.resize(promised);
+        append(all, 3);
+        CHECK(are_right(all));
+    };
+    const auto check = [&](const char* title, std::size_t flushed, std::size_t published,
+                           auto operation) {
+        INFO(title);
+        std::filesystem::remove(path);
+        auto all = mapped_vector<TestType>::create(path, raw);
+        append(all, flushed);
+        all.flush();
+        const auto sure = read_file(path);
+        if (published < flushed) all.resize(published);
+        if (published > flushed) append(all, published - flushed);
+        const auto promised = std::min(flushed, published);
+        for (long i = 0; i < soaked(10); ++i) look(sure, read_file(path), promised);
+        std::string at_end;
+        const long looks = at_every_system_call(
+            path, reinterpret_cast<std::uintptr_t>(all.data()), sure, [&] { operation(all); },
+            [&](const std::string& on_disk, const std::string& now) {
+                for (long i = 0; i < soaked(5); ++i) look(on_disk, now, promised);
+                at_end = on_disk;
+            });
+        if (looks == 0) return skip_loudly("system calls cannot be watched here");
+        for (long i = 0; i < soaked(5); ++i) look(at_end, read_file(path), published);
+    };
+    using vector = mapped_vector<TestType>;
+    check("flush", 500, 2000, [](vector& all) { all.flush(); });
+    check("close", 500, 2000, [](vector& all) { all.close(); });
+    check("flush of fewer", 2000, 500, [](vector& all) { all.flush(); });
+    check("close of fewer", 2000, 500, [](vector& all) { all.close(); });
+}
+
 TEST_CASE("what is cut off is not counted by a disk that takes the file for closed") {
     const temporary_directory directory;
     const auto path = directory / "numbers";
@@ -1324,6 +1562,101 @@ TEST_CASE("a copy of a file that is being appended to is good") {
         CHECK(there.size() == 100);
         CHECK(are_right(there));
     }
+}
+
+namespace {
+
+/// The file as a copy has it that is made from front to back, while `meanwhile` changes the file
+/// after each page.
+template <class Change> std::string copied_while(const std::string& path, Change meanwhile) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd != -1);
+    std::string copy;
+    std::array<char, 4096> page{};
+    for (::ssize_t n = 0; (n = ::read(fd, page.data(), page.size())) > 0; meanwhile())
+        copy.append(page.data(), static_cast<std::size_t>(n));
+    ::close(fd);
+    return copy;
+}
+
+} // namespace
+
+TEST_CASE("a copy of a file that is being changed opens, and may have elements of any moment") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto copy = directory / "copy";
+    constexpr std::size_t n = 5000;
+    // `is_known(i, x)`: at some moment x was the i-th element
+    const auto check = [&](const char* title, auto change, auto is_known) {
+        INFO(title);
+        std::filesystem::remove(path);
+        auto all = numbers::create(path, by_pages);
+        append(all, n);
+        all.flush();
+        const auto file = copied_while(path, [&] { change(all); });
+        for (const bool restarts : {false, true}) { // or on another machine
+            leave(copy, file);
+            if (restarts) restart(copy);
+            const auto left = numbers::open(copy);
+            REQUIRE(left.size() == n);
+            for (std::size_t i = 0; i < n; ++i)
+                if (!is_known(i, left[i])) FAIL("element " << i);
+            std::size_t n_changed = 0;
+            for (std::size_t i = 0; i < n; ++i)
+                if (left[i] != number(i)) ++n_changed;
+            CHECK((n_changed != 0 && n_changed != n));
+        }
+    };
+    check(
+        "in place",
+        [](numbers& all) {
+            for (auto& one : all) one = ~one;
+        },
+        [](std::size_t i, std::uint64_t x) {
+            const bool is_odd_page =
+                i / 512 % 2 == 1; // for each page, the elements are turned over
+            return x == (is_odd_page ? number(i) : ~number(i));
+        });
+    check(
+        "insert", [](numbers& all) { all.insert(all.begin() + 100, 7); },
+        [](std::size_t i, std::uint64_t x) {
+            if (i < 100 || x == 7) return x == (i < 100 ? number(i) : 7);
+            for (std::size_t moved = 0; moved <= i - 100 && moved < 12; ++moved)
+                if (x == number(i - moved)) return true;
+            return false;
+        });
+    check(
+        "erase", [](numbers& all) { all.erase(all.begin() + 100); },
+        [](std::size_t i, std::uint64_t x) {
+            if (i < 100) return x == number(i);
+            for (std::size_t moved = 0; moved < 12; ++moved)
+                if (x == number(i + moved)) return true;
+            return false;
+        });
+    check(
+        "assign",
+        [m = std::uint64_t{0}](numbers& all) mutable {
+            if (++m == 4) all.assign(n, 7);
+        },
+        [](std::size_t i, std::uint64_t x) { return x == number(i) || x == 7; });
+}
+
+TEST_CASE("a copy of a raw file that is being appended to begins with what there was before") {
+    const temporary_directory directory;
+    const auto path = directory / "numbers";
+    const auto copy = directory / "copy";
+    auto raw = by_pages;
+    raw.layout = layout::raw;
+    auto all = numbers::create(path, raw);
+    append(all, 1000);
+    leave(copy, copied_while(path, [&] {
+              if (all.size() < 5000) append(all, 300);
+          }));
+    const auto left = numbers::open(copy, raw);
+    CHECK(left.size() > 1000);
+    CHECK(are_right(left, 1000));
+    for (std::size_t i = 1000; i < left.size(); ++i)
+        if (left[i] != number(i) && left[i] != 0) FAIL("element " << i);
 }
 
 TEST_CASE("what a recovery could have taken can be taken later, as far as the file still has it") {
