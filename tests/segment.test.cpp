@@ -747,6 +747,7 @@ TEST_CASE("addresses cost no memory where the kernel promises no more than there
         }
         expect(numbers::open(directory / "vector").back() == 7, "the vector");
     });
+}
 
 TEST_CASE("where addresses are few for whatever reason, a smaller capacity is tried") {
     // By RLIMIT_AS; by RLIMIT_MEMLOCK after mlockall(MCL_FUTURE); of a file that would be too long.
