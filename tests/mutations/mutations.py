@@ -447,7 +447,7 @@ MUTATIONS = [
     Mutation(
         "a thread is taken for the one that had its place before",
         WORD,
-        "        return generation && *generation == owner >> 32;\n",
+        "        return generation && owned_by(place, *generation) == owner;\n",
         "        return generation.has_value();\n",
         ("sync",),
     ),
@@ -461,29 +461,31 @@ MUTATIONS = [
     Mutation(
         "a mutex is good again before it is mended",
         WORD,
-        "me | broken | contended, std::memory_order_acquire,",
-        "me | contended, std::memory_order_acquire,",
+        "me | broken | contended, std::memory_order_acq_rel,",
+        "me | contended, std::memory_order_acq_rel,",
         ("sync",),
     ),
     Mutation(
         "a mutex is given back without a release",
         WORD,
-        "        const auto was = state_.exchange(next, std::memory_order_release);\n",
-        "        const auto was = state_.exchange(next, std::memory_order_relaxed);\n",
+        """        if (state_.compare_exchange_strong(now, 0, std::memory_order_release,
+                                           std::memory_order_relaxed))
+            return true;
+""",
+        """        if (state_.compare_exchange_strong(now, 0, std::memory_order_relaxed,
+                                           std::memory_order_relaxed))
+            return true;
+""",
         ("sync",),
         watches_threads=True,
     ),
     Mutation(
         "a mutex is taken without an acquire",
         WORD,
-        """        return state_.compare_exchange_strong(free, me, std::memory_order_acquire,
-                                              std::memory_order_relaxed);
-    }
-    /// Of the owner.""",
+        """        return state_.compare_exchange_strong(free, me, std::memory_order_acq_rel,
+""",
         """        return state_.compare_exchange_strong(free, me, std::memory_order_relaxed,
-                                              std::memory_order_relaxed);
-    }
-    /// Of the owner.""",
+""",
         ("sync",),
         watches_threads=True,
     ),
