@@ -495,7 +495,7 @@ public:
 
     void walk_through(findings& to) {
         look_at(to);
-        way so_far;
+        route so_far;
         const auto note = [&](bool is_new) {
             expect(to.n_steps < findings::most_steps && to.n_states < findings::most_states,
                    "a short operation");

@@ -3,7 +3,7 @@
 // Single-step a forked child by ptrace(2), and kill it at every instruction of an operation.
 //
 // A step takes ten microseconds, and more in a virtual machine: who goes to many places in a long
-// operation notes the way to each on a first walk (`way`), and takes it by a breakpoint (`run_to`).
+// operation notes the way to each on a first walk (`route`), and takes it by a breakpoint (`run_to`).
 
 #ifndef MMSTL_TESTS_SUPPORT_STEP_HPP
 #define MMSTL_TESTS_SUPPORT_STEP_HPP
@@ -200,7 +200,7 @@ private:
 };
 
 /// The shortest way to where a stepped child is.
-class way {
+class route {
 public:
     /// Tell it of each instruction before it is executed, from the first on.
     [[nodiscard]] place to(std::uintptr_t next) {
