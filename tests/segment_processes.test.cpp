@@ -231,7 +231,7 @@ TEST_CASE("a segment can be opened while it gets longer") {
     auto in = segment::create(made.backing(), {.capacity_bytes = 256 * MiB});
     auto& is_full = in.construct<std::atomic<bool>>("is full", false);
     child grower([&] {
-        for (std::uint64_t i = 0; i < 2000; ++i) (void)block::make(in, {70'000, 3}, i);
+        for (std::uint64_t i = 0; i < 700; ++i) (void)block::make(in, {70'000, 3}, i);
         is_full = true;
     });
     std::size_t n_opened = 0;

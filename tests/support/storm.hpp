@@ -256,7 +256,7 @@ private:
 
     std::size_t any_kind() {
         return random_() %
-               (random_() % 64 == 0 ? blocks::n_large_requests : blocks::n_small_requests);
+               (random_() % 8 == 0 ? blocks::n_large_requests : blocks::n_small_requests);
     }
     /// One of its own blocks is freed, or there is a new one: its word is there as long as it is.
     void exchange_own() {
