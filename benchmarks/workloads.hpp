@@ -37,6 +37,8 @@ void segment_containers(registry& into, environment& in);
 void sum_of_segment_vector(registry& into, environment& in);
 /// How long does it take to have a large map back?
 void reopen_segment(registry& into, environment& in);
+/// What do lock() and unlock() of a robust_mutex cost?
+void lock_and_unlock(registry& into, environment& in);
 
 struct question {
     void (*add)(registry&, environment&);
@@ -60,6 +62,7 @@ inline constexpr question questions[] = {
     {segment_containers, false},
     {sum_of_segment_vector, false},
     {reopen_segment, false},
+    {lock_and_unlock, false},
 };
 
 } // namespace bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Boost.Interprocess as a peer: a heap and maps in a file, or nothing where it was not found.
+// Boost.Interprocess as a peer: a heap and maps in a file, and a mutex, or nothing where it was not
+// found.
 
 #include "boost_interprocess.hpp"
 
@@ -8,6 +9,7 @@
 #include <boost/interprocess/allocators/allocator.hpp>
 #include <boost/interprocess/containers/map.hpp>
 #include <boost/interprocess/managed_mapped_file.hpp>
+#include <boost/interprocess/sync/interprocess_mutex.hpp>
 #include <boost/unordered_map.hpp>
 
 #include <functional>
@@ -70,6 +72,10 @@ std::unique_ptr<entries> open_boost_map(const std::string& path) {
         [](bip::managed_mapped_file& in) -> map& { return *in.find<map>(name).first; });
 }
 
+std::unique_ptr<guarded_count> make_boost_guarded_count() {
+    return std::make_unique<count_guarded_by<bip::interprocess_mutex>>();
+}
+
 #else
 
 std::unique_ptr<boost_heap> make_boost_heap(const std::string&, std::size_t) { return nullptr; }
@@ -78,6 +84,7 @@ std::unique_ptr<entries> make_boost_unordered_map(const std::string&, std::size_
     return nullptr;
 }
 std::unique_ptr<entries> open_boost_map(const std::string&) { return nullptr; }
+std::unique_ptr<guarded_count> make_boost_guarded_count() { return nullptr; }
 
 #endif
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Boost.Interprocess as a peer: a heap and maps in a file, or nothing where it was not found.
+// Boost.Interprocess as a peer: a heap and maps in a file, and a mutex, or nothing where it was not
+// found.
 
 #ifndef MMSTL_BENCHMARKS_PEERS_BOOST_INTERPROCESS_HPP
 #define MMSTL_BENCHMARKS_PEERS_BOOST_INTERPROCESS_HPP
 
 #include "../support/entries.hpp"
+#include "../support/guarded_count.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -41,6 +43,9 @@ public:
                                                                 std::size_t file_bytes);
 /// The map that is in the file.
 [[nodiscard]] std::unique_ptr<entries> open_boost_map(const std::string& path);
+
+/// By an `interprocess_mutex`.
+[[nodiscard]] std::unique_ptr<guarded_count> make_boost_guarded_count();
 
 } // namespace bench::peers
 
