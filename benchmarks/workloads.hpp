@@ -39,6 +39,8 @@ void sum_of_segment_vector(registry& into, environment& in);
 void reopen_segment(registry& into, environment& in);
 /// What do lock() and unlock() of a robust_mutex cost?
 void lock_and_unlock(registry& into, environment& in);
+/// How long does it take until others go on when the owner of a lock is killed?
+void owner_killed(registry& into, environment& in);
 
 struct question {
     void (*add)(registry&, environment&);
@@ -63,6 +65,7 @@ inline constexpr question questions[] = {
     {sum_of_segment_vector, false},
     {reopen_segment, false},
     {lock_and_unlock, false},
+    {owner_killed, false},
 };
 
 } // namespace bench
