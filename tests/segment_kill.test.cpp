@@ -479,12 +479,12 @@ public:
         std::ranges::copy(seen_.metadata(), std::back_inserter(pages));
         const auto after = seen_.all();
         for (const auto* const those : {&before, &after})
-            for (const auto& [page, contents] : *those) {
-                const auto is_same = [&, &page = page, &contents = contents](const auto& among) {
-                    const auto found = among.find(page);
-                    return found != among.end() && found->second == contents;
+            for (const auto& one : *those) {
+                const auto is_same = [&](const auto& among) {
+                    const auto found = among.find(one.first);
+                    return found != among.end() && found->second == one.second;
                 };
-                if (!is_same(before) || !is_same(after)) pages.push_back(page);
+                if (!is_same(before) || !is_same(after)) pages.push_back(one.first);
             }
         std::ranges::sort(pages);
         pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
