@@ -59,8 +59,8 @@ namespace heap = mmstl::detail::heap;
 // its bytes, which are given back by the kernel. All but the contents is changed by system calls
 // alone. So each operation is walked through once, instruction by instruction, to see where a new
 // state of these begins, which is wherever the contents differ from before, and behind each system
-// call; and it is enough to be killed once in each of these states. With MMSTL_SOAK it is once at
-// each instruction.
+// call that has not failed; and it is enough to be killed once in each of these states. With
+// MMSTL_SOAK it is at each instruction, too.
 
 namespace {
 
@@ -77,7 +77,7 @@ inline constexpr std::string_view mmstl::persistent_name<dies_in_its_constructor
 namespace {
 
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t capacity_bytes = 64 * MiB;
+constexpr std::uint64_t capacity_bytes = 128 * MiB;
 
 /// Memory that a process shares with those that it forks; zero at first.
 template <class T> class shared {
@@ -222,9 +222,9 @@ struct ledger {
     static constexpr std::size_t most = 256;
     std::size_t n = 0;
     std::array<block, most> blocks{};
-    std::atomic<bool> is_neighbour_there{false};
+    std::atomic<bool> has_neighbour{false};
     long n_names = 0;           ///< objects that are called by their number, which they hold
-    std::uint64_t n_others = 0; ///< blocks that others have, or had
+    std::uint64_t n_others = 0; ///< blocks of objects that are looked at elsewhere
 };
 
 using object = mmstl::vector<long>;
@@ -280,25 +280,45 @@ public:
         in_.construct<long>(std::to_string(ledger_->n_names), ledger_->n_names);
         ++ledger_->n_names;
     }
-    /// Another process, that has joined and does nothing more.
+    /// Blocks that stay, and are looked at by none of these.
+    void count_blocks(std::uint64_t n) { ledger_->n_others += n; }
+
+    // ---- of another one ----
+
+    /// That has joined, and does nothing more.
     void have_neighbour() {
-        neighbour_.emplace([this] {
-            make({64, 3});
-            ledger_->is_neighbour_there = true;
-            for (;;) ::pause();
+        begin_neighbour([this] { make({64, 3}); });
+    }
+    /// That is as many as there are places left for processes.
+    void have_crowd() {
+        begin_neighbour([this] {
+            const auto& image = shared_heap().in();
+            std::uint32_t p = 0;
+            while (image.process(p).is_there.load() != 0) ++p;
+            const int fd = ::shm_open(name_.c_str(), O_RDWR, 0);
+            auto all = mmstl::detail::posix::lock_of(F_WRLCK, heap::liveness_offset + p,
+                                                     heap::most_processes - p);
+            expect(::fcntl(fd, F_OFD_SETLK, &all) == 0, "locked");
+            for (; p < heap::most_processes; ++p) image.process(p).is_there.store(1);
         });
-        while (!ledger_->is_neighbour_there) std::this_thread::yield();
     }
     void kill_neighbour() { neighbour_.reset(); }
-    /// An object that stays, and is looked at by none of these.
-    void count_blocks(std::uint64_t n) { ledger_->n_others += n; }
 
     // ---- of whoever comes after ----
 
+    mmstl::segment_report expect_clean() const {
+        auto report = in_.check();
+        expect(report.clean(), report.clean() ? "" : report.problems.front());
+        return report;
+    }
+    /// Whether somebody has a lock, who may have been in the middle of something.
+    [[nodiscard]] bool is_locked() const {
+        const auto& locks = shared_heap().in().locks();
+        return locks.heap.word.load() != 0 || locks.names.word.load() != 0;
+    }
     /// All that has been kept is there, and all else is as it has to be.
     void expect_order() {
-        const auto report = in_.check();
-        expect(report.clean(), report.clean() ? "" : report.problems.front());
+        const auto report = expect_clean();
         expect(in_.used_bytes() == report.used_bytes, "as many blocks in use as are counted");
         for (std::size_t i = 0; i < size(); ++i) expect(at(i).is_whole(), "whole");
         for (long i = 0; i < ledger_->n_names; ++i) {
@@ -346,6 +366,14 @@ public:
     }
 
 private:
+    template <class Begin> void begin_neighbour(Begin begin) {
+        neighbour_.emplace([this, begin] {
+            begin();
+            ledger_->has_neighbour = true;
+            for (;;) ::pause();
+        });
+        while (!ledger_->has_neighbour) std::this_thread::yield();
+    }
     /// Those that were the table of names, too.
     [[nodiscard]] std::uint64_t n_tables() const {
         const heap::names names(shared_heap().in());
@@ -538,8 +566,11 @@ public:
             of_.open();
         else if (who == survivor::recovers)
             of_.in().recover();
+        else if (!of_.is_locked())
+            of_.expect_clean();
         go_on();
         note_time(to, killed);
+        of_.expect_clean();
         of_.in().recover();
         of_.expect_order();
         one_.finally(of_);
@@ -559,7 +590,7 @@ private:
         const bool is_call = stepped_child::is_system_call(child_->next());
         child_->step();
         if (is_call) seen_.look_at_length();
-        return seen_.has_changed() || is_call;
+        return seen_.has_changed() || (is_call && !child_->has_failed());
     }
     /// As somebody does who knows of nothing.
     void go_on() {
@@ -718,7 +749,7 @@ constexpr request medium_block{16384, 3};
 constexpr request run{70'000, 3};
 constexpr request long_run{MiB, 3}; // is punched out when it is freed
 constexpr request longest_run{16 * MiB, 3};
-constexpr request regions{17 * MiB, 3};
+constexpr request regions{40 * MiB, 3};
 
 /// Nothing is written to the block, which would be a state at each byte.
 scenario::part allocate(request as) {
@@ -974,14 +1005,16 @@ void add_spans(std::vector<scenario>& to) {
                       [](victim& of) {
                           of.make({64, 3});
                       },
-                  .operation = allocate(regions)});
+                  .operation = allocate(regions),
+                  .how = mmstl::allocation::sparse});
     to.push_back({.name = "regions, when another process has died",
                   .before = [](victim& of) { die_after(of, leave_spans); },
                   .prepare =
                       [](victim& of) {
                           of.make({64, 3});
                       },
-                  .operation = allocate(regions)});
+                  .operation = allocate(regions),
+                  .how = mmstl::allocation::sparse});
     to.push_back({.name = "freeing regions",
                   .prepare =
                       [](victim& of) {
@@ -989,7 +1022,8 @@ void add_spans(std::vector<scenario>& to) {
                           of.make(regions);
                       },
                   .operation = free_at(1),
-                  .next = hand_over(1)});
+                  .next = hand_over(1),
+                  .how = mmstl::allocation::sparse});
 }
 
 /// Those of names have the object, its element's memory and a node in hand, and perhaps a table.
@@ -1104,6 +1138,14 @@ void add_comings_and_goings(std::vector<scenario>& to) {
     to.push_back({.name = "joining behind one who has died",
                   .before = [](victim& of) { die_after(of, leave_all_half_done); },
                   .operation = allocate(small_block)});
+    to.push_back({.name = "joining in the place of one who has died",
+                  .before =
+                      [](victim& of) {
+                          die_after(of, leave_all_half_done);
+                          of.have_crowd();
+                      },
+                  .operation = allocate(small_block),
+                  .next = [](victim& of) { of.kill_neighbour(); }});
     to.push_back({.name = "opening",
                   .before =
                       [](victim& of) {

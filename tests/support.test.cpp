@@ -455,6 +455,49 @@ TEST_CASE("a long operation is sampled, from its beginning to its end") {
     CHECK(killed_at.back() == report.steps);
 }
 
+TEST_CASE("a stepped child is taken straight to each place that a walk has noted") {
+    if (!stepped_child::knows_places) return skip_loudly("it is not known where a child is, here");
+    const auto operation = [] {
+        for (volatile int i = 0; i < 20;) i = i + 1;
+    };
+    std::vector<std::uintptr_t> instructions;
+    std::vector<place> places;
+    long n_stops = 0; // on the ways to all of them
+    stepped_child walker(operation);
+    if (walker.now() == stepped_child::state::refused)
+        return skip_loudly("ptrace is not allowed here");
+    route so_far;
+    for (;; walker.step()) {
+        instructions.push_back(walker.next());
+        places.push_back(so_far.to(walker.next()));
+        n_stops += places.back().nth + places.back().then;
+        if (walker.now() != stepped_child::state::inside) break;
+    }
+    const auto n = static_cast<long>(places.size());
+    CHECK(n_stops < n * n / 8);
+    for (std::size_t k = 0; k < places.size(); k += places.size() / 300 + 1) {
+        INFO("place " << k << " of " << n);
+        stepped_child child(operation);
+        CHECK(child.run_to(places[k]));
+        CHECK(child.next() == instructions[k]);
+    }
+    stepped_child child(operation);
+    child.run_to_end();
+    CHECK(child.now() == stepped_child::state::at_end);
+}
+
+TEST_CASE("an operation that is to be stepped through may have had children before") {
+    stepped_child walker([] {}, [] { expect(in_child([] {}).ok()); });
+    if (walker.now() == stepped_child::state::refused)
+        return skip_loudly("ptrace is not allowed here");
+    long n_steps = 0;
+    for (; walker.now() == stepped_child::state::inside; ++n_steps) walker.step();
+    CHECK(walker.now() == stepped_child::state::at_end);
+    CHECK(n_steps <= single_step([] {}).steps + 10);
+    const stepped_child failing([] {}, [] { expect(false); });
+    CHECK(failing.now() == stepped_child::state::dead);
+}
+
 TEST_CASE("a signal inside a stepped operation is delivered to it") {
     const auto report = single_step([] {
         std::signal(SIGUSR1, take_signal);

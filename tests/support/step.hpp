@@ -116,6 +116,15 @@ public:
         return false;
 #endif
     }
+    /// Whether the system call has failed that it has just come back from.
+    [[nodiscard]] bool has_failed() const {
+#if defined(__x86_64__)
+        const long result = ::ptrace(PTRACE_PEEKUSER, pid_, offsetof(::user, regs.rax), nullptr);
+        return result < 0 && result > -4096;
+#else
+        return false;
+#endif
+    }
     /// From the beginning. False if it does not get there: the operation ends before, or the machine
     /// has no breakpoints.
     bool run_to(const place& where) {
