@@ -708,11 +708,16 @@ TEST_CASE("check tells what does not fit, whatever it is") {
     set("the table of names counts fewer than there are", table + 8, 39UL);
     const auto slot = whole.slot_of("name 7");
     const auto node = whole.node_of("name 7");
+    const auto kept = whole.get<std::uint64_t>(slot);
+    const auto offsets = segment_specimen::offsets_in_slots;
     for (const auto offset :
          {2UL, 7UL, 8UL, node + 1, node + 4, whole.heap() - 64, whole.n_bytes() - 56,
-          whole.n_bytes() - 64, whole.n_bytes(), most - 63, most - 7, most})
+          whole.n_bytes() - 64, whole.n_bytes(), most - 63, most - 7, most}) {
         set(" of the table is none", slot, offset);
-    set("'words' is there twice", slot, whole.node_of("words"));
+        set(" of the table is none", slot, (offset & offsets) | (kept & ~offsets));
+    }
+    set(" of the table is none", slot, node); // without its hash
+    set("'words' is there twice", slot, whole.get<std::uint64_t>(whole.slot_of("words")));
     for (std::uint64_t i = 0; i < 2; ++i) // beyond an empty slot, or round the end
         all.push_back(
             {"name 7 elsewhere",
@@ -721,7 +726,7 @@ TEST_CASE("check tells what does not fit, whatever it is") {
                  auto other = slot;
                  do other = table + 32 + (other - table - 32 + 8) % (n_slots * 8);
                  while (of.get<std::uint64_t>(other) != 0);
-                 of.put(i == 0 ? other : slot, node);
+                 of.put(i == 0 ? other : slot, kept);
                  if (i == 1) of.put(node, of.get<std::uint64_t>(node) + 1);
              },
              told(i == 0 ? "'name 7' is not found under its name" : " of the table is none")});

@@ -136,7 +136,7 @@ public:
     /// The slot of the table that a name has, and its node.
     [[nodiscard]] std::uint64_t slot_of(std::string_view name) const {
         for (std::uint64_t i = 0; i < get<std::uint64_t>(table()); ++i) {
-            const auto node = get<std::uint64_t>(table() + 32 + i * 8);
+            const auto node = get<std::uint64_t>(table() + 32 + i * 8) & offsets_in_slots;
             if (node > 1 && std::string_view(reinterpret_cast<const char*>(file_ + node + 64),
                                              get(node + 56)) == name)
                 return table() + 32 + i * 8;
@@ -144,8 +144,10 @@ public:
         throw std::runtime_error("the specimen has no such name");
     }
     [[nodiscard]] std::uint64_t node_of(std::string_view name) const {
-        return get<std::uint64_t>(slot_of(name));
+        return get<std::uint64_t>(slot_of(name)) & offsets_in_slots;
     }
+    /// In front of it are bits of the name's hash.
+    static constexpr std::uint64_t offsets_in_slots = (std::uint64_t{1} << 48) - 1;
 
     /// All metadata as they were, and the length.
     void mend() {
@@ -253,7 +255,7 @@ private:
         const auto n_before = get<std::uint64_t>(get<std::uint64_t>(table() + 16));
         metadata_.push_back({"table before", get<std::uint64_t>(table() + 16), 32 + n_before * 8});
         for (std::uint64_t i = 0; i < n_slots; ++i) {
-            const auto node = get<std::uint64_t>(table() + 32 + i * 8);
+            const auto node = get<std::uint64_t>(table() + 32 + i * 8) & offsets_in_slots;
             if (node > 1) // its block is of whole words
                 metadata_.push_back(
                     {"name", node, (64 + get(node + 56) + get(node + 60) + 7) / 8 * 8});
