@@ -1801,6 +1801,26 @@ TEST_CASE("whoever is killed at whatever instruction, others get on, and are tol
     for (const auto& one : scenarios()) kill_everywhere(one);
 }
 
+TEST_CASE("a child that is forked while a mutex is recovered leaves it to its parent") {
+    auto in = segment::create(mmstl::anonymous(), {.capacity_bytes = std::uint64_t{64} << 20});
+    auto& mutex = in.construct<robust_mutex>("mutex");
+    CHECK(in_child([&] { mutex.lock(); }).ok());
+    bool is_child = false;
+    const bool is_mended = mutex.recover([&] {
+        const ::pid_t pid = ::fork();
+        is_child = pid == 0;
+        if (is_child) return; // out of recover(), as if it had mended
+        int status = -1;
+        CHECK(::waitpid(pid, &status, 0) == pid);
+        CHECK(status == 0);
+        CHECK(in_child([&] { return mutex.try_lock() ? 1 : 0; }).exit_code == 0);
+    });
+    if (is_child) ::_exit(0);
+    CHECK(is_mended);
+    mutex.lock();
+    mutex.unlock();
+}
+
 TEST_CASE("processes that are killed at any moment stop nobody, and what they tore is mended") {
     scene of;
     auto& on = of.on();

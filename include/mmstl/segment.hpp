@@ -403,7 +403,7 @@ private:
     [[nodiscard]] detail::heap::thread_heap& own_heap() const {
         detail::failure why;
         auto* const mine = detail::heap::heap_around(base(), why, "construct");
-        detail::throw_if(why, name());
+        if (mine == nullptr) detail::throw_if(why, name());
         return *mine;
     }
 

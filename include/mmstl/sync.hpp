@@ -133,13 +133,14 @@ public:
         auto& mine = own_heap();
         const auto result = word_.begin_recovery(mine.lock_word, mine.of->shared);
         if (!note(mine, result)) return false;
+        // Its name is asked for afterwards: a child that is forked in `mend` has none.
         detail::undo unmended([&] {
-            word_.end_recovery(false);
+            word_.end_recovery(mine.lock_word, false);
             detail::heap::count_use(mine, -1);
         });
         std::forward<Mend>(mend)();
         unmended.cancel();
-        word_.end_recovery(true);
+        word_.end_recovery(mine.lock_word, true);
         detail::heap::count_use(mine, -1);
         return true;
     }

@@ -193,11 +193,8 @@ MUTATIONS = [
         "a run is given back before it is known by whom",
         SHARED,
         """        run.pending.set(members_.process() + 1);
-        keep_order();
-        run.state.set(span_state::purging);
-""",
-        """        run.state.set(span_state::purging);
-""",
+        // Without""",
+        """        // Without""",
         ("segment_kill",),
     ),
     # ---- intents ----
@@ -294,10 +291,10 @@ MUTATIONS = [
     Mutation(
         "runs that the dead were giving back are forgotten",
         SHARED,
-        """        } else if (of.state.get() == span_state::purging && is_purged(of.pending.get() - 1)) {
-""",
-        """        } else if (false && is_purged(0)) {
-""",
+        """        } else if (of.state.value.load(std::memory_order_acquire) == span_state::purging &&
+                   is_purged""",
+        """        } else if (of.state.value.load(std::memory_order_acquire) == span_state::purging &&
+                   of.pending.get() == 0 && is_purged""",
         ("segment_kill",),
     ),
     Mutation(

@@ -288,7 +288,8 @@ private:
     }
 
     static std::string quoted(std::string_view name) {
-        return "'" + std::string(name.substr(0, 64)) + "'";
+        std::string text("'");
+        return text.append(name.substr(0, 64)).append("'");
     }
 
     void check_name(const names& all, const named_node& one, bool is_found) {

@@ -44,9 +44,10 @@ public:
         close_descriptor();
     }
 
-    /// Whether this process has joined, and not a parent of it.
+    /// Whether this process has joined, and not a parent of it: all of it, so that the caller may
+    /// take locks. Any thread may ask.
     [[nodiscard]] bool is_member() const noexcept {
-        return place_ != nullptr && place()->process_and_one != 0;
+        return place_ != nullptr && place()->has_joined.load(std::memory_order_acquire) != 0;
     }
     [[nodiscard]] std::uint32_t process() const noexcept { return place()->process_and_one - 1; }
 
@@ -112,6 +113,7 @@ private:
     struct where {
         std::uint32_t process_and_one;
         std::uint32_t generation;
+        std::atomic<std::uint32_t> has_joined;
     };
     [[nodiscard]] where* place() const noexcept { return reinterpret_cast<where*>(place_); }
 
@@ -229,7 +231,8 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             const bool is_dead = record.is_there.exchange(1) != 0;
             const auto generation = record.generation.fetch_add(1) + 1;
             record.id.set(posix::process_id());
-            *place() = {p + 1, generation};
+            place()->process_and_one = p + 1;
+            place()->generation = generation;
             settle_locks(in, p, replay); // a damaged file may say that nobody was there
             failure f;
             if (is_dead) f = clean_up(p);
@@ -238,6 +241,8 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             if (f.failed()) { // for another to clean up
                 place()->process_and_one = 0;
                 close_descriptor();
+            } else {
+                place()->has_joined.store(1, std::memory_order_release);
             }
             return f;
         }
@@ -270,6 +275,7 @@ inline bool membership::leave(const image& in) noexcept {
     for (std::uint32_t p = 0; p < most_processes && alone; ++p)
         alone = p == mine || in.process(p).is_there.load() == 0;
     in.process(mine).is_there.store(0);
+    place()->has_joined.store(0, std::memory_order_relaxed);
     place()->process_and_one = 0;
     close_descriptor(); // and so the lock is given back
     return alone;

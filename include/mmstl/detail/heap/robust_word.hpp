@@ -78,8 +78,12 @@ public:
 
     /// Gets it broken, from who died with it. Waits for another one that recovers it.
     lock_result begin_recovery(std::uint64_t me, const shared_heap& in) noexcept;
-    /// Of who has begun it. All that wait are to know: some wait for the mutex, others for this.
-    void end_recovery(bool is_good) noexcept { leave(is_good ? 0 : broken, INT_MAX); }
+    /// Of who has begun it: a fork()ed child of his has not. All that wait are to know: some wait for
+    /// the mutex, others for this.
+    void end_recovery(std::uint64_t me, bool is_good) noexcept {
+        const auto now = state_.load(std::memory_order_relaxed); // others add that they wait
+        if (me != 0 && (now & ~contended) == (me | broken)) leave(is_good ? 0 : broken, INT_MAX);
+    }
 
     /// Whether someone has died with it, as far as it has been noticed, and nobody has recovered it.
     [[nodiscard]] bool is_broken() const noexcept {

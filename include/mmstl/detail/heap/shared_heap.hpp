@@ -348,7 +348,8 @@ private:
                (kind == region_kind::divided && used(region).next(1, true) == slices_per_region);
     }
 
-    failure find_slices(std::uint32_t n, std::uint32_t alignment, slices& found) noexcept;
+    failure find_slices(std::uint32_t n, std::uint32_t alignment, growth may,
+                        slices& found) noexcept;
     failure find_committed(std::uint32_t n, std::uint32_t alignment, slices& found) noexcept;
     failure divide(std::uint32_t region) noexcept;
     failure describe(std::uint32_t region, std::uint32_t n_slices) noexcept;
@@ -591,14 +592,18 @@ inline failure shared_heap::describe(std::uint32_t region, std::uint32_t n_slice
     return {};
 }
 
-inline failure shared_heap::find_slices(std::uint32_t n, std::uint32_t alignment,
+inline failure shared_heap::find_slices(std::uint32_t n, std::uint32_t alignment, growth may,
                                         slices& found) noexcept {
     auto& hint = image_.root().first_with_space;
     for (std::uint32_t region = n == 1 ? hint.get() : 0; region < image_.n_regions(); ++region) {
         const auto kind = kind_of(image_.directory(region).get());
         if (kind != region_kind::divided && kind != region_kind::unused) continue;
-        if (kind == region_kind::unused)
-            if (auto f = divide(region); f.failed()) return f;
+        if (kind == region_kind::unused) {
+            const auto offset = image_.heap_offset() + std::uint64_t{region} * region_bytes;
+            auto f = ask_to_grow(offset, page_bytes, may);
+            if (!f.failed()) f = divide(region);
+            if (f.failed()) return f;
+        }
         const auto at = used(region).find_clear(n, alignment, 1);
         if (at == slices_per_region) continue;
         if (auto f = describe(region, at + n); f.failed()) return f;
@@ -758,7 +763,8 @@ inline failure shared_heap::claim_span(std::size_t c, thread_id owner, growth ma
     if (found != nullptr) return {};
     slices at;
     std::uint32_t limit = 0;
-    auto f = find_slices(facts.n_slices, 1, at);
+    auto f = find_slices(facts.n_slices, 1, may, at);
+    if (f.value == would_grow) return f;
     if (!f.failed()) // of a span that the file ends in, more is to be committed than is there
         if (auto later = ask_to_grow(offset_of(at), at.n * slice_bytes, may); later.failed())
             return later;
@@ -834,7 +840,8 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
     const auto aligned =
         static_cast<std::uint32_t>(std::max<std::size_t>(alignment / slice_bytes, 1));
     slices at;
-    auto f = find_slices(n, aligned, at);
+    auto f = find_slices(n, aligned, may, at);
+    if (f.value == would_grow) return f;
     if (!f.failed() && !committed(at.region).all(at.first, at.n)) {
         if (auto later = ask_to_grow(offset_of(at), n_bytes, may); later.failed()) return later;
         f = commit(offset_of(at), std::max<std::size_t>(n_bytes, 1));
@@ -900,8 +907,8 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
     if (!is_huge) {
         span& run = *slice_of(block);
         run.pending.set(members_.process() + 1);
-        keep_order();
-        run.state.set(span_state::purging);
+        // Without the lock, which others who look at it have.
+        run.state.value.store(span_state::purging, std::memory_order_release);
     }
     if (n_bytes >= punch_bytes) {
         const std::uint64_t page = posix::page_size();
@@ -986,7 +993,8 @@ void shared_heap::release_spans(IsDead is_dead, IsPurged is_purged) noexcept {
             if (owner == 0) return abandon_or_free(of);
             settle(of);
             abandon_or_free(of);
-        } else if (of.state.get() == span_state::purging && is_purged(of.pending.get() - 1)) {
+        } else if (of.state.value.load(std::memory_order_acquire) == span_state::purging &&
+                   is_purged(of.pending.get() - 1)) {
             const auto at = run_of(of, static_cast<std::size_t>(of.n_bytes.get()));
             if (!can_be_one(at)) return;
             set_committed(at, false); // of which it may have given blocks back
