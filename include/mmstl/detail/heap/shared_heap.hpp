@@ -393,7 +393,6 @@ private:
     template <class IsDead, class IsPurged>
     void release_spans(IsDead is_dead, IsPurged is_purged) noexcept;
     void forget_everyone(std::uint64_t boot) noexcept;
-    void settle(span& of) noexcept;
 
     /// All that are in use: `look(slice)`.
     template <class Look> void for_each_slice(Look look) const noexcept {
@@ -420,7 +419,10 @@ private:
 ///
 /// A kill leaves `pending` as the sign that, and how far, this had come: see `settle`. It is the
 /// last to be taken back, so that where it is 0 everything fits, `used` too.
-inline bool drain(span& of) noexcept {
+///
+/// This, and what else is done with a span's lists, is a template for the model of a span that goes
+/// through it in every order: tests/drain_model.test.cpp.
+template <class Span> inline bool drain(Span& of) noexcept {
     std::uint64_t was = of.returned.load(std::memory_order_relaxed);
     if (was == 0) return false;
     do {
@@ -434,7 +436,46 @@ inline bool drain(span& of) noexcept {
     of.used.set(of.used.get() - count_of(was));
     keep_order();
     of.pending.set(0);
+    keep_order();
     return true;
+}
+
+/// What a thread has left that was killed, as its blocks tell: a free block is never lost that is
+/// in one of the lists, and none is in two.
+///
+/// Requires: a span of which all lies in the file that was ever handed out.
+template <class Span> inline void settle(Span& of) noexcept {
+    const auto& facts = classes[of.size_class.get()];
+    const auto bump = of.bump.get();
+    std::byte* const start = start_of(&of);
+    const auto is_link = [&](std::uint32_t link) {
+        return link != 0 && link <= bump && (link - 1) % facts.block_bytes == 0;
+    };
+    // How far a list leads, if it is one: no longer than there are blocks.
+    const auto length_of = [&](std::uint32_t link, std::uint32_t stop_at) {
+        std::uint32_t n = 0;
+        while (link != stop_at && is_link(link) && n <= facts.n_blocks) {
+            link = link_in(start + link - 1);
+            ++n;
+        }
+        return std::pair(n, link);
+    };
+    if (const auto pending = of.pending.get(); pending != 0) {
+        const auto returned = first_of(of.returned.load(std::memory_order_acquire));
+        const bool is_merged = of.local_free.get() == pending;
+        const bool is_still_there =
+            returned == pending || length_of(returned, pending).second == pending;
+        if (!is_merged && !is_still_there && of.local_free.get() == 0 && is_link(pending))
+            of.local_free.set(pending);
+        keep_order();
+    }
+    // What others have returned counts as used until it is taken over.
+    const auto n_free = length_of(of.local_free.get(), 0).first;
+    const auto n_bumped = bump / facts.block_bytes;
+    of.used.set(n_bumped > n_free ? n_bumped - n_free : 0);
+    keep_order();
+    of.pending.set(0);
+    keep_order(); // before another one can have it
 }
 
 // ---- what the dead have left, in a file that may be damaged ----
@@ -489,43 +530,6 @@ inline bool shared_heap::is_span(const slices& at) const noexcept {
     return classes[c].n_slices <= known - at.first && bump <= classes[c].span_bytes &&
            bump % classes[c].block_bytes == 0 &&
            image_.is_there(std::uint64_t{at.index()} * slice_bytes, bump);
-}
-
-/// What a thread has left that was killed, as its blocks tell: a free block is never lost that is
-/// in one of the lists, and none is in two.
-///
-/// Requires: `is_span`.
-inline void shared_heap::settle(span& of) noexcept {
-    const auto& facts = classes[of.size_class.get()];
-    const auto bump = of.bump.get();
-    std::byte* const start = start_of(&of);
-    const auto is_link = [&](std::uint32_t link) {
-        return link != 0 && link <= bump && (link - 1) % facts.block_bytes == 0;
-    };
-    // How far a list leads, if it is one: no longer than there are blocks.
-    const auto length_of = [&](std::uint32_t link, std::uint32_t stop_at) {
-        std::uint32_t n = 0;
-        while (link != stop_at && is_link(link) && n <= facts.n_blocks) {
-            link = link_in(start + link - 1);
-            ++n;
-        }
-        return std::pair(n, link);
-    };
-    if (const auto pending = of.pending.get(); pending != 0) {
-        const auto returned = first_of(of.returned.load(std::memory_order_acquire));
-        const bool is_merged = of.local_free.get() == pending;
-        const bool is_still_there =
-            returned == pending || length_of(returned, pending).second == pending;
-        if (!is_merged && !is_still_there && of.local_free.get() == 0 && is_link(pending))
-            of.local_free.set(pending);
-        keep_order();
-    }
-    // What others have returned counts as used until it is taken over.
-    const auto n_free = length_of(of.local_free.get(), 0).first;
-    const auto n_bumped = bump / facts.block_bytes;
-    of.used.set(n_bumped > n_free ? n_bumped - n_free : 0);
-    keep_order();
-    of.pending.set(0);
 }
 
 // ---- slices ----

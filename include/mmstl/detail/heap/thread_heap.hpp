@@ -115,7 +115,7 @@ inline open_heaps& heaps_of_this_process() {
 // ---- the fast paths ----
 
 /// A block of a span that is the caller's; null if there is none.
-inline void* pop(span& from, std::byte* start, std::uint32_t block) noexcept {
+template <class Span> inline void* pop(Span& from, std::byte* start, std::uint32_t block) noexcept {
     const auto used = from.used.get();
     if (const auto link = from.local_free.get(); link != 0) {
         std::byte* const p = start + (link - 1);
@@ -133,6 +133,18 @@ inline void* pop(span& from, std::byte* start, std::uint32_t block) noexcept {
     return start + at;
 }
 
+/// Back to a span that is the caller's. How many of its blocks are in use then.
+template <class Span>
+inline std::uint32_t put_back(Span& of, void* p, std::uint32_t link) noexcept {
+    set_link(p, of.local_free.get());
+    keep_order();
+    of.local_free.set(link);
+    keep_order();
+    const auto used = of.used.get() - 1;
+    of.used.set(used);
+    return used;
+}
+
 void* allocate_slowly(std::byte* base, std::size_t n_bytes, std::size_t alignment, std::size_t c);
 bool switch_to(std::byte* base) noexcept;
 void deallocate_run(std::byte* base, void* p, std::size_t n_bytes) noexcept;
@@ -141,7 +153,8 @@ void reclaim(std::byte* base, span& of) noexcept;
 
 /// By another than the owner: for the owner to collect. Where there is none, whoever returns the
 /// last block gives the span back.
-inline void give_to_owner(std::byte* base, span& of, void* p, std::uint32_t link) noexcept {
+template <class Span>
+inline void give_to_owner(std::byte* base, Span& of, void* p, std::uint32_t link) noexcept {
     const bool is_abandoned = of.owner.load(std::memory_order_relaxed) == 0;
     const auto used = of.used.get();
     auto was = of.returned.load(std::memory_order_relaxed);
@@ -183,13 +196,7 @@ void deallocate(std::byte* base, void* p, std::size_t n_bytes) noexcept {
     thread_heap& mine = *last_used;
     if (of.owner.load(std::memory_order_relaxed) != mine.id)
         return give_to_owner(base, of, p, link);
-    set_link(p, of.local_free.get());
-    keep_order();
-    of.local_free.set(link);
-    keep_order();
-    const auto used = of.used.get() - 1;
-    of.used.set(used);
-    if (used == of.alarm.get()) [[unlikely]]
+    if (put_back(of, p, link) == of.alarm.get()) [[unlikely]]
         attend(mine, of);
 }
 
