@@ -63,7 +63,7 @@ MUTATIONS = [
     keep_order();
     set_link(p, first);
 """,
-        ("segment_kill",),
+        ("segment_kill", "drain_model"),
     ),
     Mutation(
         "a block is counted as free before it is",
@@ -87,7 +87,7 @@ MUTATIONS = [
         keep_order();
 """,
         "",
-        ("segment_kill",),
+        ("segment_kill", "drain_model"),
     ),
     Mutation(
         "the note of a list that is taken over goes too early",
@@ -101,7 +101,7 @@ MUTATIONS = [
     of.local_free.set(first_of(was));
     keep_order();
 """,
-        ("segment_kill",),
+        ("segment_kill", "drain_model"),
     ),
     Mutation(
         "blocks are counted as free before they are taken over",
@@ -116,7 +116,7 @@ MUTATIONS = [
     of.local_free.set(first_of(was));
     keep_order();
 """,
-        ("segment_kill",),
+        ("segment_kill", "drain_model"),
     ),
     Mutation(
         "a block is returned without a release",
