@@ -68,8 +68,8 @@ struct core {
         return adopt(from, opened, is_empty, prepare, made);
     }
 
-    /// The same of a file that is what `is_unfinished(handle, answer)` says it is, asked under the
-    /// lock: whoever had begun to make it was killed. `prepare` empties it first.
+    /// The same for a file of which `is_unfinished(handle, answer)` says, asked under the lock,
+    /// that whoever had begun to make it was killed. It is for `prepare` to empty it.
     template <class IsUnfinished, class Prepare>
     static failure adopt(const backing& from, backing_handle& opened, IsUnfinished is_unfinished,
                          Prepare prepare, bool& made);
