@@ -462,7 +462,7 @@ enum class survivor : unsigned char {
 
 /// What a walk through an operation has found.
 struct findings {
-    static constexpr std::size_t most_steps = 200'000;
+    static constexpr std::size_t most_steps = 2'000'000;
     static constexpr std::size_t most_states = 4'000;
     static constexpr std::size_t most_pages = 10'000;
 
