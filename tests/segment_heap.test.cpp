@@ -670,10 +670,15 @@ TEST_CASE("a segment has room for 256 processes, and says so") {
     for (std::size_t i = 0; i < others; ++i) CHECK(answer() == 'y');
     start();
     CHECK(answer() == 'm');
-    processes[7].kill(); // makes room for one
+    processes[7].kill(); // makes room for one, who cleans up behind it
     (void)processes[7].wait();
     start();
     CHECK(answer() == 'y');
+    const auto& image = heap::heaps_of_this_process().find(base_of(in))->shared.in();
+    std::size_t n_threads = 0;
+    for (std::size_t i = 0; i < heap::most_threads; ++i)
+        n_threads += image.thread(i).process.load() != 0 ? 1U : 0U;
+    CHECK(n_threads == heap::most_processes);
     start();
     CHECK(answer() == 'm');
     ::close(to_children[1]);
