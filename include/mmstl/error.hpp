@@ -190,9 +190,13 @@ inline failure refuse(errc code, const char* call, std::uint64_t asked_bytes = 0
     return {static_cast<int>(code), &mapping_category(), call, asked_bytes, available_bytes};
 }
 
+[[noreturn]] inline void raise(const failure& failed, const std::string& path) {
+    throw mapping_error(failed, path);
+}
+
 /// The throwing end of every function that has an `error_code` twin.
 inline void throw_if(const failure& failed, const std::string& path) {
-    if (failed.failed()) throw mapping_error(failed, path);
+    if (failed.failed()) raise(failed, path);
 }
 
 } // namespace detail

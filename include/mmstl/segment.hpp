@@ -26,7 +26,6 @@
 #include <climits>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -381,9 +380,8 @@ private:
     }
 
     [[noreturn]] void fail(errc code, const char* call, std::string_view object) const {
-        detail::throw_if(detail::refuse(code, call),
-                         name().append(": ").append(object.substr(0, 256)));
-        std::terminate(); // never: it has thrown
+        detail::raise(detail::refuse(code, call),
+                      name().append(": ").append(object.substr(0, 256)));
     }
     void require_open(const char* call) const {
         if (!is_open()) detail::throw_if(detail::posix::failed(call, EBADF), name());
@@ -403,7 +401,7 @@ private:
     [[nodiscard]] detail::heap::thread_heap& own_heap() const {
         detail::failure why;
         auto* const mine = detail::heap::heap_around(base(), why, "construct");
-        if (mine == nullptr) detail::throw_if(why, name());
+        if (mine == nullptr) detail::raise(why, name());
         return *mine;
     }
 
