@@ -550,6 +550,40 @@ TEST_CASE("who is stopped with a lock is waited for, and only who is dead is rob
     CHECK(in.check().n_blocks == 3); // the object, its name, the table of names
 }
 
+TEST_CASE("who waits for another process to make a segment keeps no thread from using others") {
+    const temporary_directory dir;
+    const auto path = dir / "empty.mms";
+    auto used = segment::create(mmstl::anonymous(), little);
+    mmstl::backing(path).create().close();
+    auto& has_lock = used.construct<std::atomic<bool>>("it has it", false);
+    child maker([&] {
+        const auto file = mmstl::backing(path).open(mmstl::access::read_write);
+        has_lock = !mmstl::detail::posix::lock_file(file.native_handle()).failed();
+        for (;;) ::pause();
+    });
+    REQUIRE(soon([&] { return has_lock.load(); }));
+
+    std::atomic<bool> is_open{false};
+    std::thread opener([&] {
+        const auto made = segment::open_or_create(path, little);
+        is_open = made.created();
+    });
+    // Longer than it takes, by far; it has no way to tell that it waits.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::atomic<bool> has_allocated{false};
+    std::thread other([&] {
+        CHECK_FALSE(allocating(used));
+        CHECK(used.find_or_construct<int>("object", 7) == 7);
+        has_allocated = true;
+    });
+    CHECK(soon([&] { return has_allocated.load(); }, std::chrono::seconds(10)));
+    CHECK_FALSE(is_open);
+    maker.kill(SIGKILL);
+    opener.join();
+    other.join();
+    CHECK(is_open);
+}
+
 TEST_CASE("a lock that is being taken over from the dead is not taken by a thread beside") {
     auto in = segment::create(mmstl::anonymous(), little);
     auto& is_held = in.construct<std::atomic<bool>>("is held", false);
@@ -707,7 +741,7 @@ TEST_CASE("when all places of threads are taken, those of the dead are given awa
     const auto take = [&](std::size_t n, std::vector<heap::thread_id>& taken) {
         for (std::size_t i = 0; i < n; ++i) {
             heap::thread_id id = 0;
-            if (shared.take_thread(id).failed()) return false;
+            if (shared.take_thread(id, "test").failed()) return false;
             taken.push_back(id);
         }
         return true;

@@ -125,7 +125,7 @@ private:
         std::array<char, 40> boot_id{};
     };
 
-    // All with the registry's lock held.
+    // All with the registry's `openings` held, which guards `all_open()` and the handles' count.
 
     static failure make(backing_handle& fresh, const segment_options& options, candidate& made,
                         std::string& more);
@@ -140,6 +140,7 @@ private:
     static failure start(candidate& from, const backing_handle& file,
                          const segment_options& options, std::string& more,
                          std::unique_ptr<open_segment>& started);
+    static void forget(open_segment& whole);
     static failure leave(open_segment& whole, bool closing);
     static std::string range_text(const std::byte* first, std::uint64_t n_bytes);
 
@@ -166,9 +167,12 @@ inline failure segment_storage::open(const backing& from, opening how,
     // One after the other, so that a file is opened once, and mapped once: what one thread makes is
     // known here before another one finds it.
     auto& process = heap::heaps_of_this_process();
-    const std::lock_guard lock(process.mutex);
-    process.all.reserve(process.all.size() + 1);
-    all_open().reserve(all_open().size() + 1);
+    const std::lock_guard opening(process.openings);
+    {
+        const std::lock_guard lock(process.mutex);
+        process.all.reserve(process.all.size() + 1);
+        all_open().reserve(all_open().size() + 1);
+    }
     candidate found;
     std::unique_ptr<open_segment> made;
     // All that may fail comes before anyone can find it: a failure leaves nothing, and nobody who
@@ -207,6 +211,7 @@ inline failure segment_storage::open(const backing& from, opening how,
     made->file = std::move(found.file);
     made->facts = core::facts(made->file);
     made->name_is_new = created_ && from.has_name() && core::has_disk(made->map);
+    const std::lock_guard lock(process.mutex);
     process.all.push_back(made.get());
     all_open().push_back(made.get());
     access_ = wanted;
@@ -482,13 +487,12 @@ inline failure segment_storage::let_go(bool closing) {
     if (open_ == nullptr) return {};
     failure f;
     if (closing) f = sync();
-    auto& process = heap::heaps_of_this_process();
-    const std::lock_guard lock(process.mutex);
+    const std::lock_guard opening(heap::heaps_of_this_process().openings);
     open_segment* const whole = std::exchange(open_, nullptr);
     if (--whole->n_handles != 0) return f;
-    std::erase(process.all, whole);
     std::erase(all_open(), whole);
     const std::unique_ptr<open_segment> owned(whole);
+    forget(*whole);
     if (whole->access == access::read_write) {
         const auto left = leave(*whole, closing && !f.failed());
         if (!f.failed()) f = left;
@@ -501,12 +505,20 @@ inline failure segment_storage::let_go(bool closing) {
     return f;
 }
 
-/// Gives back what this process has of the heap. Who is the last to close it, marks it as closed.
-inline failure segment_storage::leave(open_segment& whole, bool closing) {
-    auto& shared = whole.shared;
-    if (!shared.members().is_member()) return {}; // a fork()ed child that has never allocated
+/// No thread finds it any more, and what each has of its heap is given back.
+inline void segment_storage::forget(open_segment& whole) {
+    auto& process = heap::heaps_of_this_process();
+    const std::lock_guard lock(process.mutex);
+    std::erase(process.all, &whole);
+    if (!whole.shared.members().is_member()) return; // a fork()ed child that has never allocated
     for (auto* const one : whole.threads) heap::release(*one);
     whole.threads.clear();
+}
+
+/// Who is the last to close it, marks it as closed.
+inline failure segment_storage::leave(open_segment& whole, bool closing) {
+    auto& shared = whole.shared;
+    if (!shared.members().is_member()) return {}; // as above
     return shared.leave([&] {
         if (!closing) return failure{};
         // What the others have stored since this one's flush, and then the mark.

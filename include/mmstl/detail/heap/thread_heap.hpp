@@ -73,11 +73,24 @@ struct open_heap {
     bool is_writable = true;
 };
 
-/// All of this process. Threads: `mutex` guards everything in it; fork() waits for it.
+/// All of this process.
+///
+/// Threads: `mutex` guards what is in it, and is held as long as a thread needs for something of its
+/// own. Who opens or closes a segment may wait for another process, and has `openings` meanwhile,
+/// which is locked before the other. fork() waits for both.
 struct open_heaps {
+    std::mutex openings;
     std::mutex mutex;
     std::vector<open_heap*> all;
 
+    void lock() {
+        openings.lock();
+        mutex.lock();
+    }
+    void unlock() {
+        mutex.unlock();
+        openings.unlock();
+    }
     [[nodiscard]] open_heap* find(const std::byte* base) const noexcept {
         const auto at = std::find_if(all.begin(), all.end(), [&](const open_heap* one) {
             return one->shared.in().heap() == base;
@@ -99,13 +112,13 @@ inline open_heaps& heaps_of_this_process() {
         auto* const made = new open_heaps;
         // Where it fails, a child that is forked while another thread opens a segment may wait for
         // ever when it opens one too.
-        (void)posix::on_fork([] { heaps_of_this_process().mutex.lock(); },
-                             [] { heaps_of_this_process().mutex.unlock(); },
+        (void)posix::on_fork([] { heaps_of_this_process().lock(); },
+                             [] { heaps_of_this_process().unlock(); },
                              [] {
                                  auto& inherited = heaps_of_this_process();
                                  for (auto* const one : inherited.all)
                                      one->shared.members().close_descriptor();
-                                 inherited.mutex.unlock();
+                                 inherited.unlock();
                              });
         return *made;
     }();
@@ -421,13 +434,13 @@ inline failure ensure_member(open_heap& in) noexcept {
 /// The heap of this thread in the segment at `base`, made if there is none.
 ///
 /// Throws: `std::bad_alloc`.
-inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
+inline thread_heap* heap_of_this_thread(std::byte* base, failure& why, const char* call) {
     auto& process = heaps_of_this_process();
     const std::lock_guard lock(process.mutex);
     open_heap* const of = process.find(base);
     MMSTL_ASSERT(of != nullptr && "the segment of this allocator is not open");
     if (of == nullptr) {
-        why = posix::failed("allocate", EBADF);
+        why = posix::failed(call, EBADF);
         return nullptr;
     }
     if (!thread_heaps::is_gone)
@@ -436,7 +449,7 @@ inline thread_heap* heap_of_this_thread(std::byte* base, failure& why) {
     if (!thread_heaps::is_gone) heaps_of_this_thread.make_room();
     of->threads.reserve(of->threads.size() + 1);
     thread_id id = 0;
-    if (why = of->shared.take_thread(id); why.failed()) return nullptr;
+    if (why = of->shared.take_thread(id, call); why.failed()) return nullptr;
     std::byte* page = nullptr;
     if (why = posix::map_forgetful(page_bytes, page); why.failed()) {
         of->shared.release_thread(id);
@@ -478,7 +491,7 @@ inline void dismiss(thread_heap& late) noexcept {
                                                           std::size_t alignment, std::size_t c) {
     failure why;
     if (last_used->base.load(std::memory_order_relaxed) != base && !switch_to(base)) {
-        thread_heap* const mine = heap_of_this_thread(base, why);
+        thread_heap* const mine = heap_of_this_thread(base, why, "allocate");
         if (mine == nullptr) throw_exhausted(nullptr, n_bytes, why);
         last_used = mine;
     }
@@ -541,7 +554,7 @@ inline thread_heap* find_heap_around(const void* p) noexcept {
             else
                 base = of->shared.in().heap();
         }
-        if (base != nullptr) found = heap_of_this_thread(base, why);
+        if (base != nullptr) found = heap_of_this_thread(base, why, call);
         if (found == nullptr) return nullptr;
         if (thread_heaps::is_gone) found->next_late = std::exchange(late_heaps, found);
     }
