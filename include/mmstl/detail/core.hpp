@@ -9,6 +9,7 @@
 
 #include <mmstl/backing.hpp>
 #include <mmstl/detail/posix.hpp>
+#include <mmstl/detail/undo.hpp>
 #include <mmstl/mapping.hpp>
 
 #include <algorithm>
@@ -231,17 +232,18 @@ failure core::adopt(const backing& from, backing_handle& opened, IsUnfinished is
     const int fd = own.is_open() ? own.fd_ : opened.fd_;
     const auto locked = posix::lock_file(fd);
     if (locked.failed() && !posix::is_for_want_of_locks(locked)) return locked;
-    failure f = complete(opened, from);
-    if (!f.failed() && !still_names(from, opened.facts_)) f = posix::failed("open", ENOENT);
+    const undo unlock([&] {
+        if (!locked.failed()) (void)posix::unlock_file(fd);
+    });
+    if (auto f = complete(opened, from); f.failed()) return f;
+    if (!still_names(from, opened.facts_)) return posix::failed("open", ENOENT);
     bool unfinished = false;
-    if (!f.failed()) f = is_unfinished(opened, unfinished);
-    if (unfinished && !f.failed()) {
-        f = prepare(opened);
-        made = !f.failed();
-        if (f.failed()) (void)opened.resize_to(0, allocation::sparse); // as it was
-    }
-    const auto unlocked = locked.failed() ? failure{} : posix::unlock_file(fd);
-    return f.failed() ? f : unlocked;
+    if (auto f = is_unfinished(opened, unfinished); f.failed() || !unfinished) return f;
+    undo empty([&] { (void)opened.resize_to(0, allocation::sparse); }); // as it was
+    const auto f = prepare(opened);
+    made = !f.failed();
+    if (made) empty.cancel();
+    return f;
 }
 
 inline failure core::open_to_lock(const backing_handle& borrowed, backing_handle& own) noexcept {
