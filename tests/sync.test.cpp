@@ -1431,7 +1431,7 @@ TEST_CASE("a thread that finds no place in the segment locks nothing") {
     scene of;
     auto& shared = heap_of(of.in());
     std::vector<heap::thread_id> taken;
-    for (heap::thread_id id = 0; !shared.take_thread(id).failed();) taken.push_back(id);
+    for (heap::thread_id id = 0; !shared.take_thread(id, "test").failed();) taken.push_back(id);
     CHECK(taken.size() >= heap::most_threads - 2);
     std::thread([&] {
         for (std::size_t way = 0; way < n_ways; ++way) {
@@ -1440,6 +1440,7 @@ TEST_CASE("a thread that finds no place in the segment locks nothing") {
         }
         const auto error = error_of([&] { of.mutex().lock(); });
         CHECK(error.code == errc::too_many_threads);
+        CHECK(error.call == std::string("robust_mutex"));
         CHECK(error.path == of.in().name());
         CHECK(error_of([&] { of.mutex().recover([] { FAIL_CHECK("good"); }); }).code ==
               errc::too_many_threads);

@@ -240,7 +240,7 @@ public:
         std::size_t n_dead = 0;
         return bury_the_dead(n_dead);
     }
-    failure take_thread(thread_id& id) noexcept;
+    failure take_thread(thread_id& id, const char* for_call) noexcept;
     void release_thread(thread_id id) noexcept {
         image_.thread(place_of(id)).process.store(0, std::memory_order_release);
     }
@@ -965,7 +965,7 @@ template <class Last> failure shared_heap::leave(Last last) noexcept {
     return f.failed() || !is_last ? f : last();
 }
 
-inline failure shared_heap::take_thread(thread_id& id) noexcept {
+inline failure shared_heap::take_thread(thread_id& id, const char* for_call) noexcept {
     const std::uint32_t process = members_.process() + 1;
     for (int tries = 0; tries < 2; ++tries) {
         for (std::uint32_t i = 0; i < most_threads; ++i) {
@@ -980,7 +980,7 @@ inline failure shared_heap::take_thread(thread_id& id) noexcept {
         }
         if (auto f = bury_the_dead(); f.failed()) return f;
     }
-    return refuse(errc::too_many_threads, call, most_threads + 1, most_threads);
+    return refuse(errc::too_many_threads, for_call, most_threads + 1, most_threads);
 }
 
 /// Nothing of what the dead had is lost, but the blocks that they were just about to hand out:
