@@ -49,6 +49,15 @@ void deallocate(const segment& in, void* p, std::size_t n_bytes) {
 
 } // namespace
 
+TEST_CASE("who has closed a segment is not counted among those who have died in it") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    CHECK(in_child([&] {
+              deallocate(in, allocate(in, 10), 10);
+              in.close();
+          }).ok());
+    CHECK(in.recover() == 0);
+}
+
 TEST_CASE("recover tells how many have died, and what they had is used again") {
     auto in = segment::create(mmstl::anonymous(), little);
     (void)allocate(in, 10);

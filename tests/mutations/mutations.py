@@ -349,6 +349,14 @@ MUTATIONS = [
         ("segment_kill",),
     ),
     Mutation(
+        "who goes does not say so",
+        COORDINATION,
+        """    in.process(mine).is_there.store(0);
+""",
+        "",
+        ("segment_recovery",),
+    ),
+    Mutation(
         "who buries a dead holder of the lock does not take the lock",
         COORDINATION,
         "lock_word() | contended;",
