@@ -470,7 +470,7 @@ TEST_CASE("a stepped child is taken straight to each place that a walk has noted
     for (;; walker.step()) {
         instructions.push_back(walker.next());
         places.push_back(so_far.to(walker.next()));
-        n_stops += places.back().nth + places.back().then;
+        n_stops += 2 * places.back().nth + places.back().then;
         if (walker.now() != stepped_child::state::inside) break;
     }
     const auto n = static_cast<long>(places.size());

@@ -125,14 +125,12 @@ public:
         return false;
 #endif
     }
-    /// From the beginning. False if it does not get there: the operation ends before, or the machine
-    /// has no breakpoints.
+    /// From the beginning. False if it does not get there: the operation ends before, or there can be
+    /// no breakpoint.
     bool run_to(const place& where) {
-        if (where.nth != 0) {
-            if (!set_breakpoint(where.instruction)) return false;
-            for (std::uint32_t i = 0; i < where.nth && state_ == state::inside; ++i)
-                go(PTRACE_CONT);
-            if (state_ == state::inside && !set_breakpoint(0)) return false;
+        for (std::uint32_t i = 0; i < where.nth && state_ == state::inside; ++i) {
+            if (i != 0) leave(where.instruction);
+            if (!run_to_breakpoint(where.instruction)) return false;
         }
         for (std::uint32_t i = 0; i < where.then && state_ == state::inside; ++i) step();
         return state_ != state::dead;
@@ -180,15 +178,31 @@ private:
         }
     }
 
-    /// None at 0. False if there can be none.
-    [[nodiscard]] bool set_breakpoint([[maybe_unused]] std::uintptr_t instruction) const {
+    /// Past the instruction that it stands before: all of it, if it is a string instruction.
+    void leave(std::uintptr_t instruction) {
+        do step();
+        while (state_ == state::inside && next() == instruction);
+    }
+
+    /// To where it is about to execute the instruction. False if it ends before, or there can be no
+    /// breakpoint: the instruction int3 in its place, in a copy of the code that is the child's own.
+    /// (The debug registers of virtual processors may do nothing.)
+    bool run_to_breakpoint([[maybe_unused]] std::uintptr_t instruction) {
 #if defined(__x86_64__)
-        // The registers of a processor that make it stop before an instruction, in any mode.
-        const auto set = [&](std::size_t which, std::uintptr_t to) {
-            return ::ptrace(PTRACE_POKEUSER, pid_,
-                            offsetof(::user, u_debugreg) + which * sizeof(long), to) == 0;
-        };
-        return set(7, 0) && (instruction == 0 || (set(0, instruction) && set(7, 1)));
+        // Of the word that it begins in, which is all in one page.
+        const auto word_at = instruction / sizeof(long) * sizeof(long);
+        const auto shift = instruction % sizeof(long) * 8;
+        errno = 0;
+        const long word = ::ptrace(PTRACE_PEEKTEXT, pid_, word_at, nullptr);
+        if (errno != 0) return false;
+        const auto bits = static_cast<unsigned long>(word);
+        const auto planted = (bits & ~(0xffUL << shift)) | 0xccUL << shift;
+        if (::ptrace(PTRACE_POKETEXT, pid_, word_at, planted) != 0) return false;
+        do go(PTRACE_CONT);
+        while (state_ == state::inside && pending_ != 0); // a signal, which it is to have
+        return state_ == state::inside && ::ptrace(PTRACE_POKETEXT, pid_, word_at, word) == 0 &&
+               next() == instruction + 1 &&
+               ::ptrace(PTRACE_POKEUSER, pid_, offsetof(::user, regs.rip), instruction) == 0;
 #else
         return false;
 #endif
@@ -220,9 +234,9 @@ public:
             ++cost_;
             // A string instruction is one for a breakpoint, and many steps.
             if (next != last_)
-                if (const auto nth = ++n_[next]; nth <= cost_) {
+                if (const auto nth = ++n_[next]; 2 * nth - 1 <= cost_) {
                     best_ = {next, nth, 0};
-                    cost_ = nth;
+                    cost_ = 2 * nth - 1; // between two there is a step
                 }
         }
         last_ = next;
