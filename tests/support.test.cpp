@@ -457,6 +457,7 @@ TEST_CASE("a long operation is sampled, from its beginning to its end") {
 
 TEST_CASE("a stepped child is taken straight to each place that a walk has noted") {
     if (!stepped_child::knows_places) return skip_loudly("it is not known where a child is, here");
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer is not stepped through");
     const auto operation = [] {
         for (volatile int i = 0; i < 20;) i = i + 1;
     };
