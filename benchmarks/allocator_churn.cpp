@@ -10,6 +10,7 @@
 #include "support/workers.hpp"
 #include "workloads.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <memory>
 #include <mmstl.hpp>
@@ -18,23 +19,36 @@
 namespace bench {
 namespace {
 
+struct crew {
+    work_as what = work_as::caller;
+    std::size_t size = 1;
+
+    [[nodiscard]] const char* each() const noexcept {
+        return what == work_as::processes ? "process" : "thread";
+    }
+};
+
 constexpr std::size_t n_live = 4096;
 /// In a run.
 constexpr std::size_t n_replaced = 200'000;
-/// By each of two, who are told and who tell, before and after a run: a part of a millisecond.
+/// By each of several, who are told and who tell, before and after a run: a part of a millisecond.
 constexpr std::size_t n_replaced_together = 1'000'000;
 /// So many times four thousand blocks of a quarter of a KiB, for Boost.Interprocess.
-constexpr std::size_t boost_file_bytes = std::size_t{64} << 20;
+constexpr std::size_t boost_file_bytes(const crew& who) {
+    return std::max<std::size_t>(who.size, 2) * (std::size_t{32} << 20);
+}
 
 /// Workers that replace blocks of the same heap, each its own. `keeper` is what the blocks live in.
-template <class Workers, class Keeper, class Allocator>
-std::unique_ptr<workers> begin_churning(Keeper keeper, Allocator from) {
-    return std::make_unique<Workers>(
+template <class Keeper, class Allocator>
+std::unique_ptr<workers> begin_churning(crew who, Keeper keeper, Allocator from) {
+    return assemble(
+        who.what,
         [kept = std::make_shared<Keeper>(std::move(keeper)), from](std::size_t i) -> work {
             const auto blocks = std::make_shared<churner<Allocator>>(from, n_live, i + 1);
             blocks->replace(n_replaced); // spans and lists are as they stay from now on
             return [=](std::uint64_t n) { return blocks->replace(n); };
-        });
+        },
+        who.size);
 }
 
 struct nothing {};
@@ -53,14 +67,14 @@ constexpr const char* by_mimalloc = "mimalloc";
 constexpr const char* by_jemalloc = "jemalloc";
 constexpr const char* by_boost = "Boost.Interprocess, file";
 
-template <class Workers>
-workload churn(environment& in, const char* name, const char* question, std::size_t n_each) {
+workload churn(environment& in, const char* name, const std::string& question, crew who,
+               std::size_t n_each) {
     const std::string path = in.directory + "/churn";
     workload made{.name = name,
                   .question = question,
                   .cache = fmt::format("{} to {} bytes, uniformly at random; {} blocks at a time "
                                        "and {}, touched at both ends",
-                                       least_block_bytes, most_block_bytes, n_live, Workers::each),
+                                       least_block_bytes, most_block_bytes, n_live, who.each()),
                   .cache_key = "new",
                   .unit = "pair",
                   .state_is_verified = false,
@@ -87,13 +101,13 @@ workload churn(environment& in, const char* name, const char* question, std::siz
                                      return (*current)->run(n_each);
                                  },
                              .iterations = iterations,
-                             .operations = Workers::size * n_each});
+                             .operations = who.size * n_each});
     };
-    const auto begin_in = [](mmstl::segment in_segment) {
+    const auto begin_in = [=](mmstl::segment in_segment) {
         const auto from = in_segment.allocator<std::byte>();
-        return begin_churning<Workers>(std::move(in_segment), from);
+        return begin_churning(who, std::move(in_segment), from);
     };
-    const auto begin_by = [](auto from) { return begin_churning<Workers>(nothing{}, from); };
+    const auto begin_by = [=](auto from) { return begin_churning(who, nothing{}, from); };
     // About as long for each, but for Boost.Interprocess.
     const auto often = static_cast<std::int64_t>((in.quick ? 2'000'000 : 10'000'000) / n_each);
     add(in_file, role::ours, often, [=] { return begin_in(mmstl::segment::create(path)); });
@@ -108,13 +122,13 @@ workload churn(environment& in, const char* name, const char* question, std::siz
         add(by_jemalloc, role::baseline, often, [=, &found] { return begin_by(*found.functions); });
     else
         made.skipped.push_back({by_jemalloc, found.reason});
-    if (in.quick && Workers::size > 1)
+    if (in.quick && who.size > 1)
         made.skipped.push_back({by_boost, "quick run"}); // it takes longer than all others
     else if (peers::has_boost_interprocess)
         add(by_boost, role::other, 1, [=] {
-            auto heap = peers::make_boost_heap(path, boost_file_bytes);
+            auto heap = peers::make_boost_heap(path, boost_file_bytes(who));
             const boost_blocks from{heap.get()};
-            return begin_churning<Workers>(std::move(heap), from);
+            return begin_churning(who, std::move(heap), from);
         });
     else
         made.skipped.push_back({by_boost, peers::no_boost_interprocess});
@@ -124,8 +138,8 @@ workload churn(environment& in, const char* name, const char* question, std::siz
 } // namespace
 
 void allocator_churn(registry& into, environment& in) {
-    workload alone = churn<lone_worker>(
-        in, "churn.one_thread", "Allocate and free blocks of many sizes, one thread", n_replaced);
+    workload alone = churn(in, "churn.one_thread",
+                           "Allocate and free blocks of many sizes, one thread", {}, n_replaced);
     for (const char* const ours : {in_file, in_memory}) {
         alone.expectations.push_back({ours, by_mimalloc, by_mimalloc, 1 / 1.2});
         alone.expectations.push_back({ours, by_jemalloc, by_jemalloc, 0});
@@ -135,27 +149,32 @@ void allocator_churn(registry& into, environment& in) {
     into.push_back(std::move(alone));
 
     const std::size_t n_each = in.quick ? n_replaced : n_replaced_together;
-    // Of runs so short that their beginning takes a part of them, nothing is expected.
-    const double at_least = in.quick ? 0 : 0.9;
-    const auto add_together = [&](workload together, const char* who) {
+    const auto add_together = [&](workload together, const std::string& who, double at_least) {
         for (const char* const ours : {in_file, in_memory}) {
             together.expectations.push_back(
-                {ours, by_mimalloc, fmt::format("two {} of mimalloc", who), at_least});
+                {ours, by_mimalloc, fmt::format("{} of mimalloc", who), at_least});
             together.expectations.push_back(
-                {ours, by_boost, fmt::format("two {} of Boost.Interprocess", who), 0});
+                {ours, by_boost, fmt::format("{} of Boost.Interprocess", who), 0});
         }
         into.push_back(std::move(together));
     };
-    add_together(churn<two_threads>(in, "churn.two_threads",
-                                    "Allocate and free blocks of many sizes, two threads at once",
-                                    n_each),
-                 "threads");
-    add_together(
-        churn<two_processes>(in, "churn.two_processes",
-                             "Allocate and free blocks of many sizes, two processes at once: of "
-                             "one segment, or of Boost.Interprocess's, else each by itself",
-                             n_each),
-        "processes");
+    // Of runs so short that their beginning takes a part of them, nothing is expected.
+    const double at_least = in.quick ? 0 : 0.9;
+    add_together(churn(in, "churn.two_threads",
+                       "Allocate and free blocks of many sizes, two threads at once",
+                       {work_as::threads, 2}, n_each),
+                 "two threads", at_least);
+    add_together(churn(in, "churn.two_processes",
+                       "Allocate and free blocks of many sizes, two processes at once: of one "
+                       "segment, or of Boost.Interprocess's, else each by itself",
+                       {work_as::processes, 2}, n_each),
+                 "two processes", at_least);
+    // More than there are processors: a lock whose owner waits for one is waited for by the others.
+    const std::string many = fmt::format("{} threads", in.threads);
+    add_together(churn(in, "churn.many_threads",
+                       fmt::format("Allocate and free blocks of many sizes, {} at once", many),
+                       {work_as::threads, in.threads}, n_each * 4 / in.threads),
+                 many, 0);
 }
 
 } // namespace bench

@@ -2,7 +2,7 @@
 //
 // What does it cost to change a file and to know that the change is on the disk?
 
-#include "support/vector_file.hpp"
+#include "support/updates.hpp"
 #include "workloads.hpp"
 
 #include <array>
@@ -13,15 +13,6 @@
 namespace bench {
 namespace {
 
-void put(const descriptor& file, const void* from, std::size_t bytes, std::size_t offset) {
-    const ssize_t done = ::pwrite(file.get(), from, bytes, static_cast<off_t>(offset));
-    if (done < 0 || static_cast<std::size_t>(done) != bytes) fail("pwrite", "");
-}
-
-void sync_data(const descriptor& file) {
-    if (::fdatasync(file.get()) != 0) fail("fdatasync", "");
-}
-
 // ---- in place ----
 
 constexpr const char* by_store = "mapped_vector, stores and flush()";
@@ -29,114 +20,7 @@ constexpr const char* by_store_sorted = "the same, in sorted order";
 constexpr const char* by_pwrite = "pwrite() of each and fdatasync()";
 constexpr const char* by_pwrite_sorted = "the same with pwrite(), sorted";
 
-using indices = std::vector<std::uint64_t>;
-
-/// One file that all arms change, in turn: the extents on the disk are the same.
-class updates {
-public:
-    explicit updates(vector_file file) : file_(std::move(file)) {}
-
-    std::string set_up(const std::string& directory) {
-        if (auto reason = file_.refusal(directory, 0); !reason.empty()) return reason;
-        file_.create();
-        expected_ = 0;
-        for (std::uint64_t i = 0; i < file_.words(); ++i) expected_ += weighed(i, mix(i));
-        for (const std::uint64_t i : sorted_) expected_ -= weighed(i, mix(i));
-        return {};
-    }
-
-    /// Finds out whether the last run left what it should have, and opens what the next one uses.
-    void prepare(bool to_be_mapped) {
-        check();
-        file_.cached().ensure(cache_state::read_ahead);
-        ++round_; // other values than before, so that a run that does nothing is noticed
-        if (!to_be_mapped) {
-            raw_.emplace(file_.path(), O_RDWR);
-            return;
-        }
-        mapped_ = vector_file::writer::open(file_.path());
-        std::uint64_t total = 0;
-        for (std::uint64_t i = 0; i < mapped_.size(); ++i) total += weighed(i, mapped_[i]);
-        if (total != last_total_) throw std::runtime_error("the vector holds something else");
-    }
-
-    void tear_down() {
-        check();
-        file_.remove();
-    }
-
-    std::uint64_t store(const indices& where) {
-        std::uint64_t* const words = mapped_.data();
-        for (const std::uint64_t i : where) words[i] = value(i);
-        mapped_.flush();
-        return done(where);
-    }
-
-    std::uint64_t write(const indices& where) {
-        for (const std::uint64_t i : where) {
-            const std::uint64_t word = value(i);
-            put(*raw_, &word, sizeof word, vector_file::header_bytes + i * sizeof word);
-        }
-        sync_data(*raw_);
-        return done(where);
-    }
-
-    /// One of every hundred, anywhere in it: no index twice.
-    void choose(std::size_t count) {
-        for (std::uint64_t n = 0; n < count; ++n) sorted_.push_back(100 * n + index_below(100, n));
-        shuffled_ = sorted_;
-        for (std::size_t left = shuffled_.size(); left > 1; --left)
-            std::swap(shuffled_[left - 1], shuffled_[index_below(left, left)]);
-    }
-
-    [[nodiscard]] vector_file& file() noexcept { return file_; }
-    [[nodiscard]] const indices& shuffled() const noexcept { return shuffled_; }
-    [[nodiscard]] const indices& sorted() const noexcept { return sorted_; }
-
-private:
-    [[nodiscard]] std::uint64_t value(std::uint64_t i) const noexcept { return i + (round_ << 40); }
-    static std::uint64_t weighed(std::uint64_t i, std::uint64_t word) noexcept {
-        return word * (2 * i + 1);
-    }
-
-    /// The child process in which system calls are counted is stopped halfway: nothing is
-    /// remembered of it here, and nothing expected.
-    std::uint64_t done(const indices& where) {
-        is_done_ = true;
-        return where.size();
-    }
-
-    void check() {
-        if (mapped_.is_open()) mapped_.close();
-        raw_.reset();
-
-        std::vector<std::uint64_t> piece((std::size_t{1} << 20) / sizeof(std::uint64_t));
-        const descriptor in(file_.path());
-        last_total_ = 0;
-        for (std::uint64_t i = 0; i < file_.words();) {
-            const std::size_t got =
-                in.pread(piece.data(), piece.size() * sizeof(std::uint64_t),
-                         vector_file::header_bytes + i * sizeof(std::uint64_t)) /
-                sizeof(std::uint64_t);
-            if (got == 0) throw std::runtime_error(file_.path() + ": ends too early");
-            for (std::size_t k = 0; k < got; ++k, ++i) last_total_ += weighed(i, piece[k]);
-        }
-        if (!std::exchange(is_done_, false)) return;
-        std::uint64_t expected = expected_;
-        for (const std::uint64_t i : sorted_) expected += weighed(i, value(i));
-        if (last_total_ != expected)
-            throw std::runtime_error("the run before this one did not write what it should have");
-    }
-
-    vector_file file_;
-    indices shuffled_, sorted_;
-    vector_file::writer mapped_;
-    std::optional<descriptor> raw_;
-    std::uint64_t round_ = 0;
-    std::uint64_t expected_ = 0;   ///< of the elements that no run changes
-    std::uint64_t last_total_ = 0; ///< of what is in the file
-    bool is_done_ = false;
-};
+using until = updates::until;
 
 workload update_in_place(environment& in) {
     const std::size_t size = std::size_t{in.quick ? 16U : 256U} << 20;
@@ -155,7 +39,9 @@ workload update_in_place(environment& in) {
         state->choose(count);
         return state->set_up(directory);
     };
-    made.prepare = [state](const arm& next) { state->prepare(next.role == role::ours); };
+    made.prepare = [state](const arm& next) {
+        state->prepare(next.role == role::ours ? opened::as_vector : opened::as_descriptor);
+    };
     made.verified = [state] { return state->file().cached().verified(); };
     made.tear_down = [state] { state->tear_down(); };
 
@@ -165,11 +51,14 @@ workload update_in_place(environment& in) {
                              .run = [state, work](meter&) { return work(*state); },
                              .operations = count});
     };
-    add(by_store, role::ours, [](updates& u) { return u.store(u.shuffled()); });
-    add(by_store_sorted, role::ours, [](updates& u) { return u.store(u.sorted()); });
-    add(by_pwrite, role::baseline, [](updates& u) { return u.write(u.shuffled()); });
+    add(by_store, role::ours, [](updates& u) { return u.store(u.shuffled(), until::on_the_disk); });
+    add(by_store_sorted, role::ours,
+        [](updates& u) { return u.store(u.sorted(), until::on_the_disk); });
+    add(by_pwrite, role::baseline,
+        [](updates& u) { return u.write(u.shuffled(), until::on_the_disk); });
     // Sorting is not in the time: the writes are given their best order.
-    add(by_pwrite_sorted, role::baseline, [](updates& u) { return u.write(u.sorted()); });
+    add(by_pwrite_sorted, role::baseline,
+        [](updates& u) { return u.write(u.sorted(), until::on_the_disk); });
     made.expectations = {{by_store, by_pwrite, "pwrite() in the same order", 0},
                          {by_store_sorted, by_pwrite_sorted, "pwrite() in sorted order", 0},
                          {by_store, by_pwrite_sorted, "pwrite() in sorted order", 0}};

@@ -137,21 +137,20 @@ workload contended(environment& in) {
     made.prepare = [=](const arm&) { clear(); };
     made.tear_down = clear;
 
-    const auto add = [&]<class Workers>(const char* group, std::type_identity<Workers>) {
-        constexpr bool is_for_processes = std::is_same_v<Workers, two_processes>;
+    const auto add = [&](const char* group, work_as who) {
         for (const kind& one : kinds()) {
-            if (is_for_processes && !one.is_for_processes) continue;
+            if (who == work_as::processes && !one.is_for_processes) continue;
             const auto run = [=, make = one.make](meter& watch) {
                 if (!current->counting) {
                     current->number = make();
-                    current->counting =
-                        std::make_unique<Workers>([number = current->number.get()](std::size_t) {
-                            number->count(1);
-                            return [=](std::uint64_t n) {
-                                number->count(n);
-                                return n;
-                            };
-                        });
+                    const auto begin = [number = current->number.get()](std::size_t) {
+                        number->count(1);
+                        return [=](std::uint64_t n) {
+                            number->count(n);
+                            return n;
+                        };
+                    };
+                    current->counting = assemble(who, begin, 2);
                     watch.restart();
                 }
                 const std::uint64_t before = current->number->value();
@@ -168,8 +167,8 @@ workload contended(environment& in) {
                                  .operations = 2 * n_each});
         }
     };
-    add(threads, std::type_identity<two_threads>());
-    add(processes, std::type_identity<two_processes>());
+    add(threads, work_as::threads);
+    add(processes, work_as::processes);
 
     made.conclusions = [](const results& of) {
         std::vector<std::string> lines;

@@ -2,6 +2,7 @@
 //
 // Runs the benchmarks, prints a table for each question, and leaves the results in a file if asked.
 
+#include "selftest.hpp"
 #include "support/options.hpp"
 #include "support/posix.hpp"
 #include "support/report.hpp"
@@ -9,6 +10,7 @@
 #include "support/scratch.hpp"
 #include "workloads.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
 #include <memory>
@@ -19,9 +21,9 @@ namespace {
 
 constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 
-/// 1 GiB, or 128 MiB for a quick run, or less where memory does not hold it three times.
+/// 1 GiB, or 64 MiB for a quick run, or less where memory does not hold it three times.
 std::uint64_t generated_file_bytes(bool quick) {
-    std::uint64_t bytes = (quick ? 128 : 1024) * mib;
+    std::uint64_t bytes = (quick ? 64 : 1024) * mib;
     while (bytes > 16 * mib && bytes > available_memory_bytes() / 3) bytes /= 2;
     return bytes;
 }
@@ -38,24 +40,32 @@ cached_file describe_file(const options& chosen, const std::string& directory) {
 
 registry chosen_workloads(const options& chosen, environment& in) {
     registry all;
-    for (const question& q : questions)
-        if (chosen.file.empty() || q.on_any_file) q.add(all, in);
+    for (const question& q : questions) {
+        if (!chosen.file.empty() && !q.on_any_file) continue;
+        if (q.on_request && chosen.only.empty() && !chosen.list) continue;
+        q.add(all, in);
+    }
     std::erase_if(all, [&](const workload& w) { return !w.name.starts_with(chosen.only); });
     if (all.empty()) throw usage_error("no workload is called " + chosen.only + "; see --list");
     return all;
 }
 
+std::size_t thread_count(const options& chosen) {
+    if (chosen.threads != 0) return chosen.threads;
+    return std::max<std::size_t>(4, std::thread::hardware_concurrency());
+}
+
 int run_suite(const options& chosen, const std::string& directory) {
     cached_file file = describe_file(chosen, directory);
-    environment in{.quick = chosen.quick, .directory = directory, .file = file};
+    environment in{.quick = chosen.quick,
+                   .directory = directory,
+                   .threads = thread_count(chosen),
+                   .file = file};
     const registry workloads = chosen_workloads(chosen, in);
 
-    const std::uint64_t small_files = (chosen.quick ? 512 : 1024) * mib;
-    if (chosen.file.empty() && free_bytes(directory) < file.size_bytes() + small_files)
-        throw std::runtime_error(
-            fmt::format("{}: {} are needed and {} are free; choose another directory with --dir",
-                        chosen.directory, format_bytes(file.size_bytes() + small_files),
-                        format_bytes(free_bytes(directory))));
+    // Beside the large file, workloads have others, one after the other.
+    const std::uint64_t others = (chosen.quick ? 512 : 1024) * mib;
+    if (chosen.file.empty()) demand_free_bytes(directory, file.size_bytes() + others);
 
     const machine_facts facts = describe_machine(chosen.file.empty() ? directory : chosen.file);
     fmt::print("mmstl benchmarks: {}, {} of {}\n\n", chosen.quick ? "quick run" : "full run",
@@ -66,7 +76,7 @@ int run_suite(const options& chosen, const std::string& directory) {
         "\n  Each figure is the median of {} runs, arms in random order, from open to close, the "
         "mapping and the unmapping included.\n  minor flt, major, sys calls: page faults and "
         "system calls of one run. ratio: times as fast as the baseline.\n",
-        repetitions);
+        repetitions(chosen.quick));
     if (load_average() > 0.5 * std::thread::hardware_concurrency())
         fmt::print("\n  WARNING: the machine is busy (load average {:.2f}): figures may mislead\n",
                    load_average());
@@ -78,7 +88,7 @@ int run_suite(const options& chosen, const std::string& directory) {
     for (const workload& w : workloads) expected_seconds += w.expected_seconds;
     progress shown(expected_seconds);
 
-    std::vector<std::unique_ptr<results>> measured;
+    std::vector<finished_workload> measured;
     std::vector<skipped_workload> skipped;
     bool sound = true;
     bool noisy = false;
@@ -89,12 +99,15 @@ int run_suite(const options& chosen, const std::string& directory) {
             skipped.push_back({w.name, std::move(reason)});
             continue;
         }
-        results& table = *measured.emplace_back(std::make_unique<results>(w));
-        run(table, shown, chosen.quick ? 4'000 : 20'000);
+        finished_workload& finished =
+            measured.emplace_back(finished_workload{std::make_unique<results>(w), {}});
+        results& table = *finished.table;
+        run(table, shown, repetitions(chosen.quick), chosen.quick ? 1'000 : 20'000);
         w.tear_down();
         const std::vector<std::string> complaints = table.compare();
+        finished.verdicts = verdicts(table);
         shown.clear();
-        print_table(table);
+        print_table(table, finished.verdicts);
         for (const std::string& complaint : complaints) fmt::print("  ERROR: {}\n", complaint);
         sound = sound && complaints.empty();
         for (const result& row : table.rows()) {
@@ -126,9 +139,12 @@ int report_errors(const std::function<int()>& run) {
 
 int list(const options& chosen) {
     cached_file file = describe_file(chosen, chosen.directory);
-    environment in{.quick = chosen.quick, .directory = chosen.directory, .file = file};
+    environment in{.quick = chosen.quick,
+                   .directory = chosen.directory,
+                   .threads = thread_count(chosen),
+                   .file = file};
     for (const workload& w : chosen_workloads(chosen, in))
-        fmt::print("{:<20} {}\n", w.name, w.question);
+        fmt::print("{:<26} {}\n", w.name, w.question);
     return 0;
 }
 
@@ -145,6 +161,7 @@ int main(int argc, char** argv) {
         if (chosen.list) return bench::list(chosen);
 
         bench::initialize_google_benchmark(argv[0]);
+        if (chosen.self_test) return bench::run_self_test(chosen.directory);
         if (!chosen.file.empty()) return bench::run_suite(chosen, "");
         return bench::run_in_scratch_directory(chosen.directory, [&](const std::string& directory) {
             return bench::report_errors([&] { return bench::run_suite(chosen, directory); });

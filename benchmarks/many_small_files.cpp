@@ -45,7 +45,7 @@ using file_sets = std::map<std::string, file_set>; // by the name of the group
 file_sets describe_files(const environment& in) {
     file_sets sets;
     for (const std::size_t size : sizes) {
-        const std::size_t total = (in.quick ? 16 : 128) * mib;
+        const std::size_t total = (in.quick ? 4 : 128) * mib;
         const std::size_t count = std::clamp<std::size_t>(total / size, 1, in.quick ? 64 : 1000);
         file_set& set = sets[format_bytes(size)];
         set.directory = fmt::format("{}/{}", in.directory, size);

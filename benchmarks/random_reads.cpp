@@ -5,10 +5,14 @@
 #include "support/posix.hpp"
 #include "support/random.hpp"
 #include "support/results.hpp"
+#include "support/sum.hpp"
 #include "workloads.hpp"
 
+#include <array>
+#include <cstdio>
 #include <memory>
 #include <mmstl.hpp>
+#include <span>
 
 namespace bench {
 namespace {
@@ -134,11 +138,86 @@ workload after_first_touch(environment& in) {
     return made;
 }
 
+constexpr std::size_t page_words = 4096 / word_bytes;
+
+/// Sums pages of 4 KiB; `page(index)` is where the page is that begins with that word.
+template <typename Page>
+std::uint64_t read_pages_at_random(std::size_t size, std::uint64_t reads, Page page) {
+    std::uint64_t total = 0;
+    for (std::uint64_t n = 0; n < reads; ++n)
+        total += sum(std::span(page(index_below(size / page_words, n) * page_words), page_words));
+    return total;
+}
+
+workload pages_after_first_touch(environment& in) {
+    workload made =
+        file_workload(in, "random.pages", "Random reads of 4 KiB, after the first touch",
+                      cache_state::read_ahead);
+    made.unit = "read";
+    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 14 : std::uint64_t{1} << 20;
+    made.cache += fmt::format("; {} reads, each summed", reads);
+    made.expected_seconds = static_cast<double>(reads) * 4e-5 + 1;
+    const std::string path = in.file.path();
+    const std::size_t size = in.file.size_bytes() / word_bytes;
+    const auto order = shuffled_pages(in.file.size_bytes());
+
+    const auto add = [&](const char* name, role r, auto work) {
+        made.arms.push_back({.name = name,
+                             .role = r,
+                             .run = work,
+                             .bytes = reads * page_words * word_bytes,
+                             .operations = reads});
+    };
+    const auto in_place = [=](const std::uint64_t* words, meter& watch) {
+        const std::uint64_t touched = touch_each_page(words, *order);
+        watch.restart();
+        return touched +
+               read_pages_at_random(size, reads, [=](std::size_t i) { return words + i; });
+    };
+    add("mapped_span", role::ours, [=](meter& watch) {
+        const words_span words(path.c_str());
+        return in_place(words.data(), watch);
+    });
+    add("raw mmap", role::other, [=](meter& watch) {
+        const raw_mapping map(path);
+        return in_place(words_of(map), watch);
+    });
+    const char* const by_pread = "pread() of 4 KiB";
+    add(by_pread, role::baseline, [=](meter& watch) {
+        const descriptor file(path);
+        const std::uint64_t touched = touch_each_page(pread_words(file), *order);
+        std::array<std::uint64_t, page_words> buffer;
+        watch.restart();
+        return touched + read_pages_at_random(size, reads, [&](std::size_t i) {
+                   file.pread(buffer.data(), sizeof buffer, i * word_bytes);
+                   return buffer.data();
+               });
+    });
+    add("fseek() and fread() of 4 KiB", role::other, [=](meter& watch) {
+        const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+            std::fopen(path.c_str(), "rb"), [](std::FILE* f) { return std::fclose(f); });
+        if (!file) fail("fopen", path);
+        const std::uint64_t touched = touch_each_page(pread_words(descriptor(path)), *order);
+        std::array<std::uint64_t, page_words> buffer;
+        watch.restart();
+        return touched + read_pages_at_random(size, reads, [&](std::size_t i) {
+                   (void)std::fseek(file.get(), static_cast<long>(i * word_bytes), SEEK_SET);
+                   if (std::fread(buffer.data(), sizeof buffer, 1, file.get()) != 1)
+                       fail("fread", path);
+                   return buffer.data();
+               });
+    });
+    made.expectations = {{"mapped_span", "", "pread()", 0},
+                         {"mapped_span", "raw mmap", "raw mmap", 0.95}};
+    return made;
+}
+
 } // namespace
 
 void random_reads(registry& into, environment& in) {
     into.push_back(first_touch(in));
     into.push_back(after_first_touch(in));
+    into.push_back(pages_after_first_touch(in));
 }
 
 } // namespace bench

@@ -3,6 +3,7 @@
 // How long does it take to have a large map back?
 
 #include "peers/boost_interprocess.hpp"
+#include "peers/lmdb.hpp"
 #include "support/cached_file.hpp"
 #include "support/posix.hpp"
 #include "support/results.hpp"
@@ -27,6 +28,7 @@ using standard_map = std::map<word, word>;
 
 constexpr const char* by_segment = "segment";
 constexpr const char* by_boost = "Boost.Interprocess";
+constexpr const char* by_lmdb = "LMDB";
 constexpr const char* by_insertion = "read pairs, insert";
 constexpr const char* by_hint = "read sorted pairs, insert at the end";
 constexpr double at_most_seconds = 1e-3;
@@ -34,9 +36,10 @@ constexpr double at_most_seconds = 1e-3;
 struct files {
     explicit files(const std::string& directory)
         : segment(directory + "/reopen.mms"), boost(directory + "/reopen.boost"),
-          pairs(directory + "/reopen.pairs"), sorted(directory + "/reopen.sorted") {}
+          lmdb(directory + "/reopen.lmdb"), pairs(directory + "/reopen.pairs"),
+          sorted(directory + "/reopen.sorted") {}
 
-    std::string segment, boost, pairs, sorted;
+    std::string segment, boost, lmdb, pairs, sorted;
 };
 
 void write_pairs(const std::string& path, const std::vector<pair>& all) {
@@ -121,6 +124,10 @@ void reopen_segment(registry& into, environment& in) {
             boost->fill(n);
             boost->flush();
         }
+        if (auto lmdb = peers::make_lmdb(at.lmdb, n * 256 + (1 << 20))) {
+            lmdb->fill(n);
+            lmdb->flush();
+        }
         return {};
     };
     // Whoever opened it last, the child in which system calls are counted too, it is as a clean
@@ -131,7 +138,8 @@ void reopen_segment(registry& into, environment& in) {
     };
     made.tear_down = [=] {
         current->reset();
-        for (const auto& path : {at.segment, at.boost, at.pairs, at.sorted}) ::unlink(path.c_str());
+        for (const auto& path : {at.segment, at.boost, at.lmdb, at.pairs, at.sorted})
+            ::unlink(path.c_str());
     };
 
     const auto add = [&](const char* name, role r, auto open) {
@@ -149,10 +157,16 @@ void reopen_segment(registry& into, environment& in) {
     else
         made.skipped.push_back({by_boost, peers::no_boost_interprocess});
 
+    if (peers::has_lmdb)
+        add(by_lmdb, role::other, [=] { return peers::open_lmdb(at.lmdb); });
+    else
+        made.skipped.push_back({by_lmdb, peers::no_lmdb});
+
     made.expectations = {
         {by_segment, by_insertion, "reading the pairs and inserting them", 0},
         {by_segment, by_hint, "reading them sorted", 0},
         {by_segment, by_boost, "opening a map of Boost.Interprocess", 0},
+        {by_segment, by_lmdb, "opening a database of LMDB", 0},
     };
     made.conclusions = judge;
     into.push_back(std::move(made));

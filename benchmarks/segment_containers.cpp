@@ -124,14 +124,20 @@ workload fill(environment& in, const kind& of) {
     return made;
 }
 
-workload look_up(environment& in, const kind& of) {
+enum class use { look_up, iterate };
+
+workload find_again(environment& in, const kind& of, use what) {
     const std::size_t n = count(in);
-    const std::string path = in.directory + "/lookup." + of.name;
-    workload made{.name = fmt::format("{}.lookup", of.name),
-                  .question = fmt::format("Look up entries of a {}, at random", of.name),
+    const bool one_by_one = what == use::iterate;
+    const char* const verb = one_by_one ? "iterate" : "lookup";
+    const std::string path = fmt::format("{}/{}.{}", in.directory, verb, of.name);
+    workload made{.name = fmt::format("{}.{}", of.name, verb),
+                  .question = one_by_one
+                                  ? fmt::format("Go through all entries of a {}", of.name)
+                                  : fmt::format("Look up entries of a {}, at random", of.name),
                   .cache = fmt::format("{} entries of uint64_t and uint64_t, all in memory", n),
                   .cache_key = "new",
-                  .unit = "lookup",
+                  .unit = one_by_one ? "entry" : "lookup",
                   .state_is_verified = false,
                   .expected_seconds = static_cast<double>(n) / 1e6 * 40 + 0.5};
     // All maps are there all the time, or one would find the caches as it has just filled them.
@@ -155,7 +161,11 @@ workload look_up(environment& in, const kind& of) {
     for (std::size_t i = 0; i < n_ways; ++i)
         made.arms.push_back({.name = of.ways[i].name,
                              .role = of.ways[i].role,
-                             .run = [=](meter&) { return (*maps)[i]->look_up(n, n); },
+                             .run =
+                                 [=](meter&) {
+                                     const entries& map = *(*maps)[i];
+                                     return one_by_one ? map.sum() : map.look_up(n, n);
+                                 },
                              .operations = n});
     return made;
 }
@@ -177,7 +187,8 @@ void segment_containers(registry& into, environment& in) {
             into.push_back(std::move(made));
         };
         add(fill(in, of), 1.5);
-        add(look_up(in, of), 0);
+        add(find_again(in, of, use::look_up), 0);
+        add(find_again(in, of, use::iterate), 0);
     }
 }
 

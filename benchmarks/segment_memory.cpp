@@ -4,6 +4,7 @@
 
 #include "peers/allocators.hpp"
 #include "peers/boost_interprocess.hpp"
+#include "support/ask_child.hpp"
 #include "support/churner.hpp"
 #include "support/posix.hpp"
 #include "support/results.hpp"
@@ -11,16 +12,12 @@
 #include "workloads.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <fmt/format.h>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mmstl.hpp>
 #include <optional>
-#include <sys/wait.h>
 #include <utility>
 
 namespace bench {
@@ -44,13 +41,6 @@ struct footprint {
     std::uint64_t disk_bytes = 0; ///< Of the blocks that the file has there.
 };
 
-std::uint64_t resident_bytes() {
-    std::ifstream facts("/proc/self/smaps_rollup");
-    for (std::string line; std::getline(facts, line);)
-        if (line.starts_with("Rss:")) return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
-    return 0;
-}
-
 struct file_size {
     std::uint64_t bytes = 0;
     std::uint64_t disk_bytes = 0;
@@ -67,40 +57,17 @@ file_size size_of(const std::string& path) {
 /// and in the file `path`.
 template <class Allocator>
 std::uint64_t hold_blocks(Allocator from, std::size_t n, footprint* to, const std::string& path) {
-    const std::uint64_t before = to != nullptr ? resident_bytes() : 0;
+    const std::uint64_t before = to != nullptr ? own_memory_bytes("Rss:") : 0;
     churner<Allocator> blocks(from, n, 1);
     const std::uint64_t checksum = blocks.replace(n);
     if (to != nullptr) {
         const file_size file = size_of(path);
         *to = {.requested_bytes = blocks.requested_bytes(),
-               .resident_bytes = resident_bytes() - before - blocks.table_bytes(),
+               .resident_bytes = own_memory_bytes("Rss:") - before - blocks.table_bytes(),
                .file_bytes = file.bytes,
                .disk_bytes = file.disk_bytes};
     }
     return checksum;
-}
-
-/// What `work` finds out in a child process, where memory is new; nothing if that fails.
-template <class Work> std::optional<footprint> ask_child(Work work) {
-    std::array<int, 2> pipe{};
-    if (::pipe(pipe.data()) != 0) return std::nullopt;
-    const pid_t child = ::fork();
-    if (child == 0) {
-        try {
-            footprint found;
-            work(found);
-            if (::write(pipe[1], &found, sizeof found) == sizeof found) ::_exit(0);
-        } catch (const std::exception&) {
-        }
-        ::_exit(1);
-    }
-    ::close(pipe[1]);
-    footprint found;
-    const bool complete = child > 0 && ::read(pipe[0], &found, sizeof found) == sizeof found;
-    ::close(pipe[0]);
-    int status = 0;
-    if (child > 0) ::waitpid(child, &status, 0);
-    return complete ? std::optional(found) : std::nullopt;
 }
 
 struct boost_blocks {
@@ -189,7 +156,8 @@ void segment_memory(registry& into, environment& in) {
         for (const auto& one : *held) {
             ::unlink(path.c_str());
             peers::c_library::give_back();
-            if (const auto answer = ask_child([&](footprint& to) { one.second(n_weighed, &to); }))
+            if (const auto answer =
+                    ask_child<footprint>([&](footprint& to) { one.second(n_weighed, &to); }))
                 found->of_arms[one.first] = *answer;
         }
         ::unlink(path.c_str());

@@ -6,6 +6,7 @@
 #include "support/posix.hpp"
 #include "support/results.hpp"
 #include "support/sum.hpp"
+#include "support/whole_file.hpp"
 #include "workloads.hpp"
 
 #include <cstdio>
@@ -59,18 +60,10 @@ std::uint64_t scan_pread(const cached_file& file, word_buffer& buffer) {
     });
 }
 
-std::uint64_t scan_fresh_vector(const cached_file& file) {
-    const descriptor in(file.path());
-    const std::size_t size = in.size_bytes();
-    word_buffer all((size + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t));
-    auto* const bytes = reinterpret_cast<char*>(all.data());
-    std::size_t filled = 0;
-    while (filled < size) { // the kernel reads at most 2 GiB at a time
-        const std::size_t got = in.read(bytes + filled, size - filled);
-        if (got == 0) break;
-        filled += got;
-    }
-    return sum_bytes(all.data(), filled);
+/// Reads all of it before it looks at any.
+template <class Contents> std::uint64_t scan_whole(const cached_file& file) {
+    Contents all(file.path());
+    return sum_bytes(all.data(), all.size_bytes());
 }
 
 std::uint64_t scan_ifstream(const cached_file& file, word_buffer& buffer) {
@@ -127,9 +120,10 @@ workload scan(environment& in, const char* name, const char* question, cache_sta
         return made;
     }
     add_buffered("pread()", role::other, 256U << 10, scan_pread);
-    if (fits_twice(file))
-        add("read() into a fresh vector", role::other, scan_fresh_vector);
-    else
+    if (fits_twice(file)) {
+        add("read() into a fresh vector", role::other, scan_whole<file_in_vector>);
+        add("read() into a fresh buffer", role::other, scan_whole<file_in_buffer>);
+    } else
         made.skipped.push_back({"read() into a fresh vector", "not enough memory for a copy"});
     add_buffered("ifstream", role::other, 256U << 10, scan_ifstream);
     add_buffered("fread()", role::other, 256U << 10, scan_fread);

@@ -29,6 +29,8 @@ public:
     virtual void fill(std::size_t n) = 0;
     /// Looks `n_lookups` of the first `n` up, at random, and returns the sum of their values.
     [[nodiscard]] virtual std::uint64_t look_up(std::size_t n, std::size_t n_lookups) const = 0;
+    /// Goes through all of them, and returns the sum of their values.
+    [[nodiscard]] virtual std::uint64_t sum() const = 0;
     [[nodiscard]] virtual std::size_t size() const = 0;
     /// Waits until the disk has all of it, where there is a disk.
     virtual void flush() {}
@@ -55,6 +57,11 @@ public:
             if (at == map_.end()) throw std::runtime_error("an entry is missing");
             total += at->second;
         }
+        return total;
+    }
+    [[nodiscard]] std::uint64_t sum() const override {
+        std::uint64_t total = 0;
+        for (const auto& entry : map_) total += entry.second;
         return total;
     }
     [[nodiscard]] std::size_t size() const override { return map_.size(); }

@@ -11,21 +11,23 @@
 #include "registry.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 
 namespace bench {
 
 struct environment {
     bool quick = false;
-    std::string directory; ///< For generated files; gone at the end.
-    cached_file& file;     ///< The large file, generated or the user's own.
+    std::string directory;   ///< For generated files; gone at the end.
+    std::size_t threads = 4; ///< Where several work at once, and no number is part of the question.
+    cached_file& file;       ///< The large file, generated or the user's own.
 };
 
-/// A workload on the large file in a given state of the page cache, without arms yet.
-[[nodiscard]] inline workload file_workload(environment& in, std::string name, std::string question,
-                                            cache_state state) {
-    cached_file& file = in.file;
+/// A workload on a file in a given state of the page cache, without arms yet.
+[[nodiscard]] inline workload file_workload(cached_file& file, std::string name,
+                                            std::string question, cache_state state) {
     workload made{.name = std::move(name),
                   .question = std::move(question),
                   .cache = format_bytes(file.size_bytes()) + "; " + describe(state),
@@ -42,6 +44,24 @@ struct environment {
     };
     made.prepare = [&file, state](const arm&) { file.ensure(state); };
     made.verified = [&file] { return file.verified(); };
+    return made;
+}
+
+/// The same on the large file.
+[[nodiscard]] inline workload file_workload(environment& in, std::string name, std::string question,
+                                            cache_state state) {
+    return file_workload(in.file, std::move(name), std::move(question), state);
+}
+
+/// The same on a file of its own, for what takes too long with the large one, or too much memory.
+[[nodiscard]] inline workload own_file_workload(environment& in, std::size_t size_bytes,
+                                                std::string name, std::string question,
+                                                cache_state state,
+                                                std::shared_ptr<cached_file>& file) {
+    file = std::make_shared<cached_file>(in.directory + "/" + name, size_bytes,
+                                         cached_file::origin::generated);
+    workload made = file_workload(*file, std::move(name), std::move(question), state);
+    made.tear_down = [file] { (void)std::remove(file->path().c_str()); };
     return made;
 }
 

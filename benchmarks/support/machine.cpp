@@ -5,6 +5,7 @@
 #include "machine.hpp"
 
 #include "../peers/allocators.hpp"
+#include "../peers/lmdb.hpp"
 #include "format.hpp"
 #include "posix.hpp"
 
@@ -100,12 +101,17 @@ machine_facts describe_machine(const std::string& path) {
          fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
         {"boost_iostreams", MMSTL_BENCHMARKS_BOOST_VERSION},
         {"boost_interprocess", MMSTL_BENCHMARKS_BOOST_INTERPROCESS_VERSION},
+        {"lmdb", peers::lmdb_version()},
         {"mimalloc", version_of(peers::find_mimalloc())},
         {"jemalloc", version_of(peers::find_jemalloc())},
     };
 }
 
 std::uint64_t available_memory_bytes() { return memory_field_bytes("MemAvailable"); }
+
+std::uint64_t own_memory_bytes(const char* key) {
+    return std::strtoull(field("/proc/self/smaps_rollup", key).c_str(), nullptr, 10) * 1024;
+}
 
 std::optional<std::uint64_t> huge_page_bytes(const void* at) {
     const auto address = reinterpret_cast<std::uintptr_t>(at);

@@ -22,6 +22,10 @@ using machine_facts = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::uint64_t available_memory_bytes();
 [[nodiscard]] double load_average();
 
+/// What /proc/self/smaps_rollup says of this process: "Rss:", "Pss:", "Private_Dirty:". 0 if it says
+/// nothing of that.
+[[nodiscard]] std::uint64_t own_memory_bytes(const char* key);
+
 /// How much of the mapping around `at` the processor sees as huge pages, of a file or of memory.
 /// Nothing if the kernel does not say.
 [[nodiscard]] std::optional<std::uint64_t> huge_page_bytes(const void* at);

@@ -5,6 +5,7 @@
 #ifndef MMSTL_BENCHMARKS_OPTIONS_HPP
 #define MMSTL_BENCHMARKS_OPTIONS_HPP
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -14,10 +15,12 @@ struct options {
     bool quick = false;
     bool list = false;
     bool help = false;
-    std::string file;      ///< The user's own file; empty: generated files.
-    std::string directory; ///< Where generated files go.
-    std::string json;      ///< Where the results go; empty: nowhere.
-    std::string only;      ///< The start of the names of the workloads to run.
+    bool self_test = false;
+    std::size_t threads = 0; ///< 0: not said.
+    std::string file;        ///< The user's own file; empty: generated files.
+    std::string directory;   ///< Where generated files go.
+    std::string json;        ///< Where the results go; empty: nowhere.
+    std::string only;        ///< The start of the names of the workloads to run.
 };
 
 /// A command line that makes no sense; `what()` says why.

@@ -74,9 +74,11 @@ class raw_mapping {
 public:
     explicit raw_mapping(const std::string& path) : raw_mapping(descriptor(path), path) {}
     /// Of a file that is open; `path` is for the message of an error.
-    raw_mapping(const descriptor& file, const std::string& path) : size_(file.size_bytes()) {
+    raw_mapping(const descriptor& file, const std::string& path, int protection = PROT_READ,
+                int kind = MAP_SHARED)
+        : size_(file.size_bytes()) {
         if (size_ == 0) return;
-        data_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
+        data_ = ::mmap(nullptr, size_, protection, kind, file.get(), 0);
         if (data_ == MAP_FAILED) fail("mmap", path);
     }
     raw_mapping(const raw_mapping&) = delete;

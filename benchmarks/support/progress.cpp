@@ -24,7 +24,7 @@ void progress::begin(const std::string& workload, double expected_seconds) {
 void progress::update(double fraction) {
     const auto now = clock::now();
     const std::chrono::milliseconds pause(terminal_ ? 100 : 10'000);
-    if (now - last_ < pause) return;
+    if (silent_ || now - last_ < pause) return;
     last_ = now;
 
     // The guesses are only trusted for the proportions between workloads: the pace is this

@@ -13,6 +13,8 @@ namespace bench {
 /// On a terminal one line that is written over; elsewhere a line every ten seconds.
 class progress {
 public:
+    /// Shows nothing.
+    progress() : expected_total_(0), terminal_(false), silent_(true) {}
     explicit progress(double expected_seconds);
     ~progress() { clear(); }
     progress(const progress&) = delete;
@@ -31,6 +33,7 @@ private:
     double expected_here_ = 0;
     std::string workload_;
     bool terminal_;
+    bool silent_ = false;
     bool shown_ = false;
     clock::time_point start_ = clock::now();
     clock::time_point last_ = start_ - std::chrono::seconds(60);

@@ -58,6 +58,7 @@ struct expectation {
     std::string reference; ///< Empty: the baseline.
     std::string in_words;  ///< What the reference stands for: "the best read()".
     double at_least = 0;   ///< 0: report the ratio, expect nothing.
+    std::string group = {};
 };
 
 /// One question, answered by one table.

@@ -65,7 +65,27 @@ void print_machine(const machine_facts& facts) {
     (void)std::fflush(stdout);
 }
 
-void print_table(const results& measured) {
+std::vector<std::string> verdicts(const results& measured) {
+    std::vector<std::string> lines;
+    for (const expectation& e : measured.workload().expectations) {
+        const result* const arm = measured.find(e.arm, e.group);
+        const result* reference = nullptr;
+        if (arm != nullptr)
+            reference = e.reference.empty() ? arm->baseline : measured.find(e.reference, e.group);
+        if (reference == nullptr) continue;
+        // Of those who saw different data, nothing is said.
+        if (arm->checksum != reference->checksum) continue;
+        const std::string which =
+            e.reference.empty() ? fmt::format(" ({})", reference->arm->name) : "";
+        lines.push_back((e.group.empty() ? "" : e.group + ": ") +
+                        verdict(*arm, *reference, e.in_words + which, e.at_least));
+    }
+    for (std::string& line : measured.workload().conclusions(measured))
+        lines.push_back(std::move(line));
+    return lines;
+}
+
+void print_table(const results& measured, const std::vector<std::string>& verdicts) {
     const workload& of = measured.workload();
     fmt::print("\n{}\n  [{}]  {}{}\n\n", of.question, of.name, of.cache,
                !of.state_is_verified ? ""
@@ -83,22 +103,12 @@ void print_table(const results& measured) {
     for (const skipped_arm& s : of.skipped) fmt::print("  {:<34} skipped: {}\n", s.name, s.reason);
     fmt::print("\n");
 
-    for (const expectation& e : of.expectations) {
-        const result* const arm = measured.find(e.arm);
-        const result* reference = nullptr;
-        if (arm != nullptr)
-            reference = e.reference.empty() ? arm->baseline : measured.find(e.reference);
-        if (reference == nullptr) continue;
-        const std::string which =
-            e.reference.empty() ? fmt::format(" ({})", reference->arm->name) : "";
-        fmt::print("  => {}\n", verdict(*arm, *reference, e.in_words + which, e.at_least));
-    }
-    for (const std::string& line : of.conclusions(measured)) fmt::print("  => {}\n", line);
+    for (const std::string& line : verdicts) fmt::print("  => {}\n", line);
     (void)std::fflush(stdout);
 }
 
 void write_json(const std::string& path, const machine_facts& facts, bool quick,
-                const std::vector<std::unique_ptr<results>>& measured,
+                const std::vector<finished_workload>& measured,
                 const std::vector<skipped_workload>& skipped) {
     using json = nlohmann::ordered_json;
     json machine = json::object();
@@ -106,8 +116,14 @@ void write_json(const std::string& path, const machine_facts& facts, bool quick,
 
     json entries = json::array();
     json left_out = json::array();
-    for (const auto& table : measured) {
+    json questions = json::array();
+    for (const auto& [table, verdicts] : measured) {
         const workload& of = table->workload();
+        questions.push_back({{"workload", of.name},
+                             {"question", of.question},
+                             {"state", of.cache},
+                             {"unit", of.unit},
+                             {"verdicts", verdicts}});
         for (const result& row : table->rows()) {
             const std::string group = row.arm->group.empty() ? "" : row.arm->group + "/";
             json entry = {{"name", of.name + "/" + group + row.arm->name},
@@ -119,6 +135,9 @@ void write_json(const std::string& path, const machine_facts& facts, bool quick,
                 entries.push_back(std::move(entry));
                 continue;
             }
+            entry["role"] = row.arm->role == role::ours       ? "ours"
+                            : row.arm->role == role::baseline ? "baseline"
+                                                              : "other";
             entry["median_seconds"] = row.median();
             entry["spread"] = row.spread();
             entry["quartile_seconds"] = {row.low(), row.high()};
@@ -148,6 +167,7 @@ void write_json(const std::string& path, const machine_facts& facts, bool quick,
     const json document = {{"schema", 1},
                            {"quick", quick},
                            {"machine", std::move(machine)},
+                           {"questions", std::move(questions)},
                            {"results", std::move(entries)},
                            {"skipped", std::move(left_out)}};
     std::ofstream file(path);

@@ -20,14 +20,22 @@ struct skipped_workload {
     std::string reason;
 };
 
+struct finished_workload {
+    std::unique_ptr<results> table;
+    std::vector<std::string> verdicts;
+};
+
+/// The sentences under the table: what was expected of it, and what is particular to its question.
+[[nodiscard]] std::vector<std::string> verdicts(const results& measured);
+
 void print_machine(const machine_facts& facts);
-void print_table(const results& measured);
+void print_table(const results& measured, const std::vector<std::string>& verdicts);
 
 /// In the format that docs/benchmarks/results-format.md describes.
 ///
 /// Throws: `std::runtime_error` if the file cannot be written.
 void write_json(const std::string& path, const machine_facts& facts, bool quick,
-                const std::vector<std::unique_ptr<results>>& measured,
+                const std::vector<finished_workload>& measured,
                 const std::vector<skipped_workload>& skipped);
 
 } // namespace bench

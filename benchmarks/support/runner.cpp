@@ -73,7 +73,7 @@ void initialize_google_benchmark(const char* program) {
     benchmark::Initialize(&count, pointers);
 }
 
-void run(results& measured, progress& shown, std::uint64_t most_system_calls) {
+void run(results& measured, progress& shown, int repetitions, std::uint64_t most_system_calls) {
     const workload& of = measured.workload();
     shown.begin(of.name, of.expected_seconds);
 
@@ -82,7 +82,7 @@ void run(results& measured, progress& shown, std::uint64_t most_system_calls) {
         row.system_calls = count_system_calls(row.arm->run, most_system_calls);
     }
 
-    const std::size_t total = measured.rows().size() * repetitions;
+    const std::size_t total = measured.rows().size() * static_cast<std::size_t>(repetitions);
     std::size_t done = 0;
     benchmark::ClearRegisteredBenchmarks();
     for (result& row : measured.rows()) {

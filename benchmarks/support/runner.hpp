@@ -11,14 +11,14 @@
 namespace bench {
 
 /// Of each arm. The order of all repetitions of all arms of a workload is random.
-inline constexpr int repetitions = 9;
+[[nodiscard]] constexpr int repetitions(bool quick) { return quick ? 5 : 9; }
 
 /// Once, before the first `run()`.
 void initialize_google_benchmark(const char* program);
 
 /// Measures all arms of `measured.workload()`, which has been set up. System calls are counted up to
 /// `most_system_calls` a run: each costs a good part of a tenth of a millisecond.
-void run(results& measured, progress& shown, std::uint64_t most_system_calls);
+void run(results& measured, progress& shown, int repetitions, std::uint64_t most_system_calls);
 
 } // namespace bench
 

@@ -4,12 +4,16 @@
 
 #include "scratch.hpp"
 
+#include "format.hpp"
+#include "limited_memory.hpp"
 #include "posix.hpp"
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
+#include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -20,6 +24,14 @@ std::uint64_t free_bytes(const std::string& directory) {
     struct statvfs status {};
     if (::statvfs(directory.c_str(), &status) != 0) fail("statvfs", directory);
     return std::uint64_t{status.f_bavail} * status.f_frsize;
+}
+
+void demand_free_bytes(const std::string& directory, std::uint64_t needed) {
+    const std::uint64_t free = free_bytes(directory);
+    if (free < needed)
+        throw std::runtime_error(
+            fmt::format("{}: {} are needed and {} are free; choose another directory with --dir",
+                        directory, format_bytes(needed), format_bytes(free)));
 }
 
 int run_in_scratch_directory(const std::string& parent_directory,
@@ -57,6 +69,7 @@ int run_in_scratch_directory(const std::string& parent_directory,
         received = signal;
         ::kill(child, SIGTERM);
     }
+    limited_memory::clean_up_after(child);
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
 

@@ -13,6 +13,9 @@ namespace bench {
 
 [[nodiscard]] std::uint64_t free_bytes(const std::string& directory);
 
+/// Throws: `std::runtime_error` that says how much is needed and how much is free.
+void demand_free_bytes(const std::string& directory, std::uint64_t needed);
+
 /// Runs `suite` on a new directory inside `parent_directory` and returns its exit status.
 ///
 /// The suite runs in a child process. The parent only waits, passes SIGINT, SIGTERM and SIGHUP on

@@ -47,9 +47,6 @@ public:
 /// In the thread that calls.
 class lone_worker : public workers {
 public:
-    static constexpr std::size_t size = 1;
-    static constexpr const char* each = "thread";
-
     explicit lone_worker(make_work make) : make_(std::move(make)), work_(make_(0)) {}
     std::uint64_t run(std::uint64_t n) override { return work_(n); }
 
@@ -58,13 +55,10 @@ private:
     work work_;
 };
 
-/// Two threads.
-class two_threads : public workers {
+class many_threads : public workers {
 public:
-    static constexpr std::size_t size = 2;
-    static constexpr const char* each = "thread";
-
-    explicit two_threads(make_work make) : make_(std::move(make)) {
+    many_threads(make_work make, std::size_t n)
+        : make_(std::move(make)), workers_(n), meeting_(static_cast<std::ptrdiff_t>(n) + 1) {
         for (worker& one : workers_) one.thread = std::thread([this, &one] { live(one); });
         meeting_.arrive_and_wait(); // all are ready
         if (const auto error = first_error()) {
@@ -72,7 +66,7 @@ public:
             std::rethrow_exception(error);
         }
     }
-    ~two_threads() override { stop(); }
+    ~many_threads() override { stop(); }
 
     std::uint64_t run(std::uint64_t n) override {
         n_ = n;
@@ -121,8 +115,8 @@ private:
     }
 
     make_work make_;
-    std::array<worker, size> workers_;
-    std::barrier<> meeting_{size + 1};
+    std::vector<worker> workers_;
+    std::barrier<> meeting_;
     std::uint64_t n_ = 0;
     bool stopping_ = false;
 };
@@ -207,27 +201,38 @@ private:
     int channel_ = -1;
 };
 
-/// Two processes. They do not meet: a socket wakes each, and tells when one has died.
-class two_processes : public workers {
+/// They do not meet: a socket wakes each, and tells when one has died.
+class many_processes : public workers {
 public:
-    static constexpr std::size_t size = 2;
-    static constexpr const char* each = "process";
-
-    explicit two_processes(make_work make) : make_(std::move(make)) {
-        for (process& one : workers_) (void)one.finish();
+    many_processes(make_work make, std::size_t n) : make_(std::move(make)) {
+        for (std::size_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<process>(make_, i));
+        for (const auto& one : workers_) (void)one->finish();
     }
 
     std::uint64_t run(std::uint64_t n) override {
-        for (process& one : workers_) one.start(n);
+        for (const auto& one : workers_) one->start(n);
         std::uint64_t total = 0;
-        for (process& one : workers_) total += one.finish();
+        for (const auto& one : workers_) total += one->finish();
         return total;
     }
 
 private:
     make_work make_;
-    std::array<process, size> workers_{{{make_, 0}, {make_, 1}}};
+    std::vector<std::unique_ptr<process>> workers_;
 };
+
+enum class work_as { caller, threads, processes };
+
+/// `n` of them, or one, in the thread that calls.
+[[nodiscard]] inline std::unique_ptr<workers> assemble(work_as what, make_work make,
+                                                       std::size_t n) {
+    switch (what) {
+    case work_as::threads: return std::make_unique<many_threads>(std::move(make), n);
+    case work_as::processes: return std::make_unique<many_processes>(std::move(make), n);
+    case work_as::caller: break;
+    }
+    return std::make_unique<lone_worker>(std::move(make));
+}
 
 } // namespace bench
 

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+//
+// So little memory that a file does not fit into it, on a machine that has more.
+
+#include "limited_memory.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fmt/format.h>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+namespace bench {
+namespace {
+
+/// Where groups are made whose memory is limited, and where this process is now: directories.
+struct groups {
+    std::string own;
+    std::string parent; ///< Of a new group.
+};
+
+bool has_word(const std::string& list, const std::string& wanted) {
+    std::istringstream words(list);
+    for (std::string word; words >> word;)
+        if (word == wanted) return true;
+    return false;
+}
+
+/// The path of this process's group below the root of all groups; empty without version 2.
+std::string own_group() {
+    std::ifstream lines("/proc/self/cgroup");
+    for (std::string line; std::getline(lines, line);)
+        if (line.starts_with("0::/")) return line.substr(3);
+    return {};
+}
+
+/// Nothing where no control group is within reach that passes on the limiting of memory.
+std::optional<groups> find_groups() {
+    const std::string path = own_group();
+    if (path.empty()) return std::nullopt;
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);) {
+        std::istringstream words(line);
+        std::string id, parent, device, root, point, options, word, type;
+        words >> id >> parent >> device >> root >> point >> options;
+        while (words >> word && word != "-") {
+        }
+        words >> type;
+        if (type != "cgroup2") continue;
+        // A mount of a part of the tree shows the paths below that.
+        if (root == "/") root.clear();
+        if (!path.starts_with(root)) continue;
+        std::string below = path.substr(root.size());
+        if (below == "/") below.clear();
+        groups found{.own = point + below, .parent = point + below};
+        // A group has processes, or groups with limits, but for the root: a new one comes beside.
+        if (!below.empty()) found.parent.resize(found.parent.find_last_of('/'));
+        std::ifstream file(found.parent + "/cgroup.subtree_control");
+        std::string passed_on;
+        std::getline(file, passed_on);
+        if (has_word(passed_on, "memory")) return found;
+    }
+    return std::nullopt;
+}
+
+std::string name_of(pid_t process) { return fmt::format("mmstl-benchmarks.{}", process); }
+
+/// By one write(2), as control groups want it.
+bool put(const std::string& path, const std::string& text) {
+    std::ofstream file(path);
+    file << text;
+    return static_cast<bool>(file.flush());
+}
+
+void remove_group(const std::string& path) {
+    // Whoever was killed in there may take a moment to be gone.
+    for (int attempt = 0; attempt < 50; ++attempt) {
+        if (::rmdir(path.c_str()) == 0 || errno != EBUSY) return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+}
+
+} // namespace
+
+std::string limited_memory::enter(std::uint64_t bytes) {
+    const auto found = find_groups();
+    if (!found) return "no control group (of version 2) is within reach that could limit memory";
+    const std::string group = found->parent + "/" + name_of(::getpid());
+    if (::mkdir(group.c_str(), 0755) != 0 && errno != EEXIST)
+        return fmt::format("a control group cannot be made: {}: {}", group, std::strerror(errno));
+    const auto give_up = [&](const char* what) {
+        std::string reason = fmt::format("{}: {}", what, std::strerror(errno));
+        ::rmdir(group.c_str());
+        return reason;
+    };
+    if (!put(group + "/memory.max", std::to_string(bytes)))
+        return give_up("the memory of a control group cannot be limited");
+    if (!put(group + "/cgroup.procs", std::to_string(::getpid())))
+        return give_up("a control group cannot be entered");
+    group_ = group;
+    previous_ = found->own;
+    return {};
+}
+
+void limited_memory::leave() noexcept {
+    if (group_.empty()) return;
+    try {
+        put(previous_ + "/cgroup.procs", std::to_string(::getpid()));
+        remove_group(group_);
+    } catch (const std::exception&) { // the group stays, and clean_up_after() gets it
+    }
+    group_.clear();
+}
+
+void limited_memory::clean_up_after(pid_t process) noexcept {
+    try {
+        if (const auto found = find_groups()) remove_group(found->parent + "/" + name_of(process));
+    } catch (const std::exception&) { // there is nobody to tell
+    }
+}
+
+} // namespace bench
