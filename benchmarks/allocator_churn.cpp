@@ -109,7 +109,8 @@ workload churn(environment& in, const char* name, const std::string& question, c
     };
     const auto begin_by = [=](auto from) { return begin_churning(who, nothing{}, from); };
     // About as long for each, but for Boost.Interprocess.
-    const auto often = static_cast<std::int64_t>((in.quick ? 2'000'000 : 10'000'000) / n_each);
+    const auto often = static_cast<std::int64_t>(
+        in.quick ? std::max<std::size_t>(1, 1'600'000 / (who.size * n_each)) : 10'000'000 / n_each);
     add(in_file, role::ours, often, [=] { return begin_in(mmstl::segment::create(path)); });
     add(in_memory, role::ours, often,
         [=] { return begin_in(mmstl::segment::create(mmstl::anonymous())); });

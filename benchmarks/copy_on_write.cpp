@@ -9,7 +9,7 @@
 #include "support/whole_file.hpp"
 #include "workloads.hpp"
 
-#include <functional>
+#include <malloc.h>
 #include <map>
 #include <memory>
 #include <mmstl.hpp>
@@ -109,6 +109,7 @@ void copy_on_write(registry& into, environment& in) {
     };
     made.prepare = [=](const arm&) {
         file->ensure(cache_state::read_ahead);
+        ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
         claim_free_memory(bytes);
     };
 

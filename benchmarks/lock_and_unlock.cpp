@@ -121,7 +121,7 @@ struct contest {
 };
 
 workload contended(environment& in) {
-    const std::uint64_t n_each = in.quick ? 200'000 : 2'000'000;
+    const std::uint64_t n_each = in.quick ? 50'000 : 2'000'000;
     workload made{.name = "mutex.contended",
                   .question = "Two count up a number as fast as they can, under one mutex",
                   .cache = "nothing else is done, with the mutex or without",

@@ -9,6 +9,7 @@
 #include "workloads.hpp"
 
 #include <functional>
+#include <malloc.h>
 #include <map>
 #include <memory>
 #include <mmstl.hpp>
@@ -127,6 +128,7 @@ void page_granularity(registry& into, environment& in) {
     };
     made.prepare = [=](const arm& next) {
         file->ensure(cache_state::read_ahead);
+        ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
         if (next.group == changing) claim_free_memory(bytes);
     };
 

@@ -135,6 +135,7 @@ std::vector<std::string> conclude(const findings& found) {
 void segment_memory(registry& into, environment& in) {
     const std::string path = in.directory + "/memory";
     const std::size_t n_timed = in.quick ? n_weighed / 10 : n_weighed;
+    const std::size_t n_held = in.quick ? n_weighed / 3 : n_weighed;
     workload made{.name = "segment.memory",
                   .question = fmt::format("Allocate {} blocks of new memory, replace each once on "
                                           "average, free all",
@@ -157,7 +158,7 @@ void segment_memory(registry& into, environment& in) {
             ::unlink(path.c_str());
             peers::c_library::give_back();
             if (const auto answer =
-                    ask_child<footprint>([&](footprint& to) { one.second(n_weighed, &to); }))
+                    ask_child<footprint>([&](footprint& to) { one.second(n_held, &to); }))
                 found->of_arms[one.first] = *answer;
         }
         ::unlink(path.c_str());

@@ -289,17 +289,18 @@ def memory_chart(results, workload, path):
 
 def headline_chart(entries, path):
     figure, axes = plt.subplots(figsize=(8, 0.27 * len(entries) + 0.7))
-    for place, (words, _, _, ratio) in enumerate(entries):
+    for place, (words, row, other, ratio) in enumerate(entries):
         colour = COLOURS['ours'] if ratio > 1.05 else LOSS if ratio < 0.95 else EVEN
         axes.plot([1, ratio], [place, place], color=colour, linewidth=2)
-        axes.plot([ratio], [place], 'o', color=colour, markersize=5)
+        axes.plot([ratio], [place], 'o', color=colour, markersize=5,
+                  markerfacecolor='white' if noisy(row, other) else colour)
         axes.annotate(times(ratio), (ratio, place), xytext=(7 if ratio >= 1 else -7, 0),
                       textcoords='offset points', va='center', fontsize=8,
                       ha='left' if ratio >= 1 else 'right')
     axes.axvline(1, color='#333333', linewidth=0.8)
     axes.set_xscale('log')
     ratios = [ratio for *_, ratio in entries]
-    axes.set_xlim(min(0.5, min(ratios) / 2), max(2, max(ratios) * 4))
+    axes.set_xlim(min(0.5, min(ratios) / 6), max(2, max(ratios) * 4))
     axes.set_yticks(range(len(entries)), [words.replace('`', '') for words, *_ in entries])
     axes.invert_yaxis()
     axes.tick_params(axis='x', labelbottom=False, bottom=False, which='both')
@@ -635,7 +636,9 @@ def page(text, directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='benchmarks/report')
+    parser = argparse.ArgumentParser(
+        prog='benchmarks/report',
+        usage='benchmarks/report [RESULTS.json] [--out DIR] [--html PATH]')
     parser.add_argument('results', nargs='?')
     parser.add_argument('--template', required=True)
     parser.add_argument('--default-results', required=True)
