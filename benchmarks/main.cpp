@@ -93,7 +93,7 @@ int run_suite(const options& chosen, const std::string& directory) {
     bool sound = true;
     bool noisy = false;
     for (const workload& w : workloads) {
-        if (std::string reason = w.set_up(); !reason.empty()) {
+        if (std::string reason = set_up(w); !reason.empty()) {
             shown.clear();
             fmt::print("\n{}\n  [{}]  skipped: {}\n", w.question, w.name, reason);
             skipped.push_back({w.name, std::move(reason)});

@@ -83,7 +83,7 @@ void every_cold_run_begins_cold(const std::string& directory) {
     cached_file file = small_file(directory);
     environment in{.quick = true, .directory = directory, .threads = 2, .file = file};
     workload made = file_workload(in, "cold", "", cache_state::cold);
-    if (std::string reason = made.set_up(); !reason.empty()) throw not_here(reason);
+    if (std::string reason = set_up(made); !reason.empty()) throw not_here(reason);
     const auto read_all = [&](meter&) -> std::uint64_t {
         if (resident(file.path()) != 0) throw std::runtime_error("it does not begin cold");
         std::vector<std::byte> buffer(file_bytes);
@@ -104,7 +104,7 @@ void arms_see_the_same(const std::string& directory) {
                            sparse_touch, page_granularity, copy_on_write, threads_on_one_file})
         add(all, in);
     for (const workload& one : all) {
-        if (!one.set_up().empty()) continue; // as a run of the suite would
+        if (!set_up(one).empty()) continue; // as a run of the suite would
         results measured(one);
         measure(measured, 1);
         one.tear_down();

@@ -73,13 +73,25 @@ void initialize_google_benchmark(const char* program) {
     benchmark::Initialize(&count, pointers);
 }
 
+std::string set_up(const workload& of) {
+    try {
+        return of.set_up();
+    } catch (const std::exception& e) {
+        return e.what();
+    }
+}
+
 void run(results& measured, progress& shown, int repetitions, std::uint64_t most_system_calls) {
     const workload& of = measured.workload();
     shown.begin(of.name, of.expected_seconds);
 
     for (result& row : measured.rows()) {
-        of.prepare(*row.arm);
-        row.system_calls = count_system_calls(row.arm->run, most_system_calls);
+        try {
+            of.prepare(*row.arm);
+            row.system_calls = count_system_calls(row.arm->run, most_system_calls);
+        } catch (const std::exception& e) {
+            row.error = e.what();
+        }
     }
 
     const std::size_t total = measured.rows().size() * static_cast<std::size_t>(repetitions);

@@ -8,6 +8,8 @@
 #include "progress.hpp"
 #include "results.hpp"
 
+#include <string>
+
 namespace bench {
 
 /// Of each arm. The order of all repetitions of all arms of a workload is random.
@@ -15,6 +17,9 @@ namespace bench {
 
 /// Once, before the first `run()`.
 void initialize_google_benchmark(const char* program);
+
+/// Returns why the workload cannot run here, which it says or throws, or nothing.
+[[nodiscard]] std::string set_up(const workload& of);
 
 /// Measures all arms of `measured.workload()`, which has been set up. System calls are counted up to
 /// `most_system_calls` a run: each costs a good part of a tenth of a millisecond.

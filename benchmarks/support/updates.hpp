@@ -40,6 +40,7 @@ public:
         expected_ = 0;
         for (std::uint64_t i = 0; i < file_.words(); ++i) expected_ += weighed(i, mix(i));
         for (const std::uint64_t i : sorted_) expected_ -= weighed(i, mix(i));
+        file_.cached().ensure(cache_state::read_ahead); // says so at once if that is not possible
         return {};
     }
 
