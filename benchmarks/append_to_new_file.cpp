@@ -30,7 +30,6 @@ constexpr const char* name_of(durable until) {
 constexpr const char* by_vector = "mapped_vector, push_back()";
 constexpr const char* by_ranges = "mapped_vector, append_range()";
 constexpr const char* by_hand = "raw mmap, the same growth";
-constexpr const char* by_write = "write(), 64 KiB buffer";
 constexpr const char* by_fwrite = "fwrite(), 64 KiB buffer";
 constexpr const char* by_ofstream = "ofstream, 64 KiB buffer";
 
@@ -102,10 +101,11 @@ std::uint64_t store_by_hand(const std::string& path, std::size_t n, durable unti
     return look_at(path, 4096, n);
 }
 
+template <std::size_t BufferBytes>
 std::uint64_t write_buffers(const std::string& path, std::size_t n, durable until) {
     {
         const descriptor file(path, O_RDWR | O_CREAT | O_EXCL);
-        std::array<record, buffer_bytes / sizeof(record)> buffer;
+        std::array<record, BufferBytes / sizeof(record)> buffer;
         std::size_t used = 0;
         for (std::size_t i = 0; i < n; ++i) {
             buffer[used++] = make_record(i);
@@ -195,10 +195,12 @@ void append_to_new_file(registry& into, environment& in) {
         add(by_vector, role::ours, push_back_all);
         add(by_ranges, role::ours, append_ranges);
         add(by_hand, role::other, store_by_hand);
-        add(by_write, role::baseline, write_buffers);
+        add("write(), 64 KiB buffer", role::baseline, write_buffers<(64U << 10)>);
+        add("write(), 256 KiB buffer", role::baseline, write_buffers<(256U << 10)>);
         add(by_fwrite, role::other, fwrite_all);
         add(by_ofstream, role::other, stream_all);
-        for (const char* const reference : {by_write, by_hand, by_ofstream})
+        made.expectations.push_back({by_vector, "", "the best write()", 0, name_of(until)});
+        for (const char* const reference : {by_hand, by_ofstream})
             made.expectations.push_back({.arm = by_vector,
                                          .reference = reference,
                                          .in_words = reference,

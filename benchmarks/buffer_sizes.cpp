@@ -21,7 +21,7 @@ constexpr std::size_t sizes[] = {4 * kib,    16 * kib,   32 * kib,   64 * kib,
                                  2048 * kib, 4096 * kib, 16384 * kib};
 /// What the tables use. The fastest of several is their baseline.
 constexpr std::size_t used_for_read[] = {64 * kib, 256 * kib, 1024 * kib};
-constexpr std::size_t used_for_write[] = {64 * kib};
+constexpr std::size_t used_for_write[] = {64 * kib, 256 * kib};
 
 std::vector<std::string> conclude(const results& of, std::span<const std::size_t> used) {
     const result* best = nullptr;
