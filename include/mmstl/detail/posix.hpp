@@ -38,6 +38,10 @@
 
 namespace mmstl::inline v1::detail::posix {
 
+static_assert(
+    sizeof(::off_t) == 8,
+    "mmstl: on 32-bit systems, define _FILE_OFFSET_BITS as 64, so that files may be long");
+
 // Numbers of the kernel's interface that the C library may be too old to name.
 inline constexpr int madv_cold = 20, madv_pageout = 21, madv_populate_read = 22,
                      madv_populate_write = 23, madv_dontneed_locked = 24, madv_collapse = 25,

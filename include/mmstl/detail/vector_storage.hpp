@@ -240,7 +240,7 @@ private:
 inline failure vector_storage::open(const backing& from, access wanted, opening how,
                                     const type_identity& type, const vector_options& options) {
     vector_storage made;
-    made.element_bytes_ = type.size_bytes;
+    made.element_bytes_ = static_cast<std::size_t>(type.size_bytes);
     made.options_ = options;
     if (options.pages == pages::huge_tlb) return refuse(errc::wrong_access, call);
     if (options.reserved && *options.reserved > (SIZE_MAX - made.offset()) / made.element_bytes_)

@@ -86,7 +86,7 @@ struct name_table {
             first + i * sizeof(slot)))); // NOLINT: a read-only one is not stored to
     }
     [[nodiscard]] std::size_t table_bytes() const noexcept {
-        return sizeof(name_table) + n_slots * sizeof(slot);
+        return static_cast<std::size_t>(sizeof(name_table) + n_slots * sizeof(slot));
     }
 };
 
@@ -164,7 +164,9 @@ public:
         if (n_name > longest_name || !is_in_heap(offset, sizeof(name_node) + n_name + n_type_name))
             return {};
         const auto* const text = reinterpret_cast<const char*>(node + 1);
-        return {node, {text, n_name}, {text + n_name, n_type_name}};
+        return {node,
+                {text, static_cast<std::size_t>(n_name)},
+                {text + n_name, static_cast<std::size_t>(n_type_name)}};
     }
     [[nodiscard]] bool is_in_heap(std::uint64_t offset, std::uint64_t n_bytes) const noexcept {
         const std::uint64_t end = in_.header().live.size.load(std::memory_order_acquire);
@@ -230,7 +232,8 @@ private:
         for_each([&](const named_node&) { ++n_live; });
         std::uint64_t n_slots = first_slots;
         while (n_slots < n_live * 2 + 2) n_slots *= 2;
-        const std::size_t n_bytes = sizeof(name_table) + n_slots * sizeof(name_table::slot);
+        const auto n_bytes =
+            static_cast<std::size_t>(sizeof(name_table) + n_slots * sizeof(name_table::slot));
         name_table* made = old == nullptr ? nullptr : table_at(old->previous);
         const bool is_used_again = made != nullptr && made != old && made->n_slots == n_slots;
         if (!is_used_again) made = static_cast<name_table*>(allocate<8>(in_.heap(), n_bytes));

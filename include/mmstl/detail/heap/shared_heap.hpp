@@ -587,8 +587,9 @@ inline failure shared_heap::describe(std::uint32_t region, std::uint32_t n_slice
     auto& word = image_.directory(region);
     const auto known = value_of(word.get());
     if (known >= n_slices) return {};
-    const auto first = known * sizeof(span);
-    const std::size_t end = (n_slices * sizeof(span) + page_bytes - 1) / page_bytes * page_bytes;
+    const auto first = static_cast<std::size_t>(known * sizeof(span));
+    const auto end = static_cast<std::size_t>((n_slices * sizeof(span) + page_bytes - 1) /
+                                              page_bytes * page_bytes);
     if (auto f = commit(offset + first, end - first); f.failed()) return f;
     std::memset(image_.region(region) + first, 0, end - first);
     keep_order();
