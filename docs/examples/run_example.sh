@@ -50,7 +50,7 @@ find "$data" -maxdepth 1 -name '*.txt' -exec cp {} . \;
 code=0
 run >../printed || code=$?
 cat ../printed
-if [ -n "$expected" ]; then
+if [ -n "$expected" ] && [ "$code" -ne 77 ]; then # 77: it says why it was skipped
     diff -u "$expected" ../printed
 fi
 exit "$code"
