@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# check_quotes.py ROOT: every block of C++ or Python in README.md and docs/*.md must be in one of the
-# examples, so that it is compiled and run. Compared paragraph by paragraph, without comments and
+# check_quotes.py ROOT: every block of C++ or Python in README.md, docs/*.md and docs/guide/ must be in
+# one of the examples, so that it is compiled and run. Compared paragraph by paragraph, without comments and
 # white space.
 
 import pathlib
@@ -21,7 +21,8 @@ compiled = {
     for language, pattern in (('cpp', '*.cpp'), ('python', '*.py'))
 }
 checked = missing = 0
-for document in [root / 'README.md', *sorted((root / 'docs').glob('*.md'))]:
+documents = [*sorted((root / 'docs').glob('*.md')), *sorted((root / 'docs/guide').glob('*.md'))]
+for document in [root / 'README.md', *documents]:
     blocks = re.findall(r'^```(cpp|python)\n(.*?)^```', document.read_text(), re.M | re.S)
     for language, block in blocks:
         for paragraph in re.split(r'\n\s*\n', block):
