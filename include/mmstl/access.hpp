@@ -41,8 +41,8 @@ enum class advice : unsigned char {
     dont_fork,      ///< a fork()ed child does not: there, a touch raises SIGSEGV
 };
 
-/// Advice after which pages may hold something else. Taken by `discard`, never by `advise`.
-/// Left out: what injects memory failures for tests of the kernel.
+/// Advice after which pages may hold something else. Taken by `mapping::discard`, never
+/// by `advise`. Left out: what injects memory failures for tests of the kernel.
 ///
 /// Source: madvise(2).
 enum class destructive_advice : unsigned char {
@@ -77,7 +77,7 @@ enum class placement : unsigned char {
     exact,    ///< there, or an error; whatever is mapped there stays
 };
 
-/// What `chunks` does with what the reader has left behind.
+/// What `mapped_span::chunks` does with what the reader has left behind.
 enum class behind : unsigned char {
     keep,    ///< nothing
     release, ///< unmap from this process (resident set stays bounded); the page cache keeps it

@@ -39,10 +39,11 @@ concept path_like =
         { path.native() } -> std::convertible_to<std::string_view>;
     });
 
-/// Options of `file` and `shared_memory`.
+/// Options of `file`.
 struct file_options {
     unsigned permissions = 0666; ///< of a file that is created, less the umask
 };
+/// Options of `shared_memory`.
 struct shared_memory_options {
     unsigned permissions = 0600; ///< of an object that is created, less the umask
 };
@@ -64,6 +65,7 @@ enum class seal : unsigned {
     write = 0x8,
     future_write = 0x10, ///< writing but through the mappings that exist (Linux 5.1)
 };
+/// All that is in one of them.
 constexpr seal operator|(seal a, seal b) noexcept {
     return static_cast<seal>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
@@ -113,12 +115,15 @@ public:
     /// Creates it, empty, for reading and writing; what exists already is an error (EEXIST) and
     /// stays as it is.
     ///
-    /// A borrowed descriptor cannot be created: `no_name`.
+    /// Throws: `mapping_error`, as `open`; `no_name` for a borrowed descriptor, which cannot be
+    ///         created.
     [[nodiscard]] backing_handle create() const;
     [[nodiscard]] backing_handle create(std::error_code& ec) const;
 
     /// Opens it for reading and writing, or creates it; `backing_handle::created()` tells which
     /// happened.
+    ///
+    /// Throws: as `open` and `create`.
     [[nodiscard]] backing_handle open_or_create() const;
     [[nodiscard]] backing_handle open_or_create(std::error_code& ec) const;
 
@@ -193,6 +198,7 @@ private:
 ///          behind it.
 class backing_handle {
 public:
+    /// Closed.
     backing_handle() noexcept = default;
     backing_handle(backing_handle&& other) noexcept
         : name_(std::move(other.name_)), facts_(other.facts_), fd_(std::exchange(other.fd_, -1)),
@@ -206,8 +212,10 @@ public:
         std::swap(created_, old.created_);
         return *this;
     }
+    /// Closes, in silence: `close()` reports.
     ~backing_handle() { (void)release(); }
 
+    /// Whether it holds a descriptor.
     [[nodiscard]] bool is_open() const noexcept { return fd_ != -1; }
     /// The descriptor, still owned by this handle; -1 when closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_; }
@@ -248,6 +256,8 @@ public:
     void sync(std::error_code& ec) noexcept;
 
     /// Closes and reports. The destructor does the same in silence.
+    ///
+    /// Throws: `mapping_error` with the errno of close(2). It is closed all the same.
     void close();
     void close(std::error_code& ec) noexcept;
 

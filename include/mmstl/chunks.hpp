@@ -18,7 +18,7 @@
 
 namespace mmstl::inline v1 {
 
-/// Options of `chunks`.
+/// Options of `mapped_span::chunks`.
 struct chunk_options {
     /// How far ahead of the chunk to keep the disk busy; 0: leave it to the kernel's readahead.
     std::size_t prefetch_bytes = std::size_t{1} << 20;
@@ -41,12 +41,15 @@ struct chunk_options {
 /// Threads:  each range is its own; several may stream through one array.
 template <class T> class chunk_range {
 public:
+    /// An input iterator over the chunks, whose end is a `std::default_sentinel_t`.
     class iterator {
     public:
+        /// As `std::input_iterator` asks for.
         using value_type = std::span<T>;
         using difference_type = std::ptrdiff_t;
         using iterator_concept = std::input_iterator_tag;
 
+        /// As `std::input_iterator` asks for. A step forward also does what `chunk_range` says.
         [[nodiscard]] std::span<T> operator*() const noexcept {
             return all_.subspan(first_, std::min(length_, all_.size() - first_));
         }
@@ -58,6 +61,7 @@ public:
         }
         void operator++(int) noexcept { ++*this; }
 
+        /// Whether all chunks are done.
         [[nodiscard]] friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
             return i.first_ == i.all_.size();
         }
@@ -139,12 +143,15 @@ public:
         std::size_t dropped_ = 0;
     };
 
-    /// `length`: elements in a chunk, not 0. `all` is mapped, shared where `behind` is not `keep`.
+    /// The elements of `all` in chunks of `length` each, the last one shorter.
+    ///
+    /// Requires: `length > 0`. `all` is mapped, and shared where `behind` is not `keep`.
     chunk_range(std::span<T> all, std::size_t length, const chunk_options& options) noexcept
         : all_(all), length_(length), options_(options) {
         MMSTL_ASSERT(length > 0);
     }
 
+    /// As `std::ranges::input_range` asks for. Each `begin()` is at the first chunk.
     [[nodiscard]] iterator begin() const noexcept { return iterator(all_, length_, options_); }
     [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
     /// The number of chunks.

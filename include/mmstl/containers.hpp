@@ -79,6 +79,7 @@ template <class CharT, class Traits, class Alloc>
                               const std::basic_string<CharT, Traits, Alloc>& b) noexcept {
     return std::basic_string_view<CharT, Traits>(a) == std::basic_string_view<CharT, Traits>(b);
 }
+/// Orders by the characters, as a `std::string_view` does.
 template <class CharT, class Traits, class Alloc>
     requires(!detail::is_shared_allocator<Alloc>)
 [[nodiscard]] auto operator<=>(const basic_string<CharT, Traits>& a,

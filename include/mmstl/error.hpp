@@ -50,6 +50,7 @@ enum class errc {
 /// comes nearest.
 inline const std::error_category& mapping_category() noexcept;
 
+/// What makes a `std::error_code` of an `errc`; a conversion calls it.
 inline std::error_code make_error_code(errc code) noexcept {
     return {static_cast<int>(code), mapping_category()};
 }
@@ -87,6 +88,7 @@ struct failure {
 /// they matter. Exhaustion of a container's own reserve is not this but a `std::bad_alloc`.
 class mapping_error : public std::system_error {
 public:
+    /// Made by mmstl alone.
     mapping_error(const detail::failure& failed, std::string path)
         : std::system_error(failed.code(), describe(failed, path)), call_(failed.call),
           path_(std::make_shared<const std::string>(std::move(path))), asked_(failed.asked_bytes),

@@ -41,7 +41,7 @@
 ///
 /// Each formatter is for one type and `char`, so that it goes before those of fmt/std.h for all
 /// exceptions.
-/// Complexity: constant, but linear in a range, and for a segment as `used_bytes`.
+/// Complexity: constant, but linear in a range, and for a segment as `segment::used_bytes`.
 
 namespace mmstl::inline v1::detail::formatting {
 

@@ -71,6 +71,7 @@ template <class Key> struct hash {
     static_assert(!std::is_same_v<Key, Key>,
                   "there is no frozen hash for this type of key: specialise mmstl::hash, or name a "
                   "hash of your own as the container's");
+    /// The hash of `key`. Of strings, and of what holds any, not noexcept.
     std::size_t operator()(const Key& key) const noexcept;
 };
 

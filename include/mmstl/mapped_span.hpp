@@ -114,6 +114,7 @@ inline constexpr std::size_t recommended_copy_below_bytes = std::size_t{256} << 
 /// does not lie within the span throws `past_the_end`.
 template <mappable T> class mapped_span : detail::not_a_path {
 public:
+    /// As `std::span`'s.
     using element_type = T;
     using value_type = std::remove_const_t<T>;
     using size_type = std::size_t;
@@ -170,6 +171,7 @@ public:
     /// Opens what is there as the constructor does, or creates it with `n` elements; `created()`
     /// tells which happened.
     ///
+    /// Throws:    as the constructor and `create`.
     /// Processes: the name appears when the file has its length, so that nobody sees half a file,
     ///            and a creator that is killed leaves nothing; of several that create at once one
     ///            does, and the others open what it made. Where the file system has no unnamed
@@ -205,12 +207,14 @@ public:
 
     // ---- elements ----
 
+    /// As `std::span`'s, but for deep constness.
     [[nodiscard]] pointer data() noexcept { return data_; }
     [[nodiscard]] const_pointer data() const noexcept { return data_; }
     [[nodiscard]] size_type size() const noexcept { return size_; }
     [[nodiscard]] size_type size_bytes() const noexcept { return size_ * sizeof(T); }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
+    /// As `std::span`'s, but for deep constness.
     [[nodiscard]] iterator begin() noexcept { return data_; }
     [[nodiscard]] iterator end() noexcept { return data_ + size_; }
     [[nodiscard]] const_iterator begin() const noexcept { return data_; }
@@ -226,6 +230,8 @@ public:
         return const_reverse_iterator(begin());
     }
 
+    /// An element: the one at `i`, for `front` the first, for `back` the last.
+    ///
     /// Requires: `i < size()` (`front`, `back`: not empty).
     [[nodiscard]] reference operator[](size_type i) noexcept { return *element(data_, i); }
     [[nodiscard]] const_reference operator[](size_type i) const noexcept {
@@ -236,6 +242,8 @@ public:
     [[nodiscard]] reference back() noexcept { return *element(data_, size_ - 1); }
     [[nodiscard]] const_reference back() const noexcept { return *element(data(), size_ - 1); }
 
+    /// The element at `i`, checked.
+    ///
     /// Throws: `std::out_of_range` when there is no element `i`.
     [[nodiscard]] reference at(size_type i) { return data_[check_index(i)]; }
     [[nodiscard]] const_reference at(size_type i) const { return data()[check_index(i)]; }
@@ -283,6 +291,8 @@ public:
 
     /// The same without waiting: the kernel writes in its own time, as it would have anyway (see
     /// `mapping::flush_async`).
+    ///
+    /// Throws: as `flush`.
     void flush_async() { flush_async(0, size_); }
     void flush_async(size_type first, size_type n) {
         if (is_mapped_range("msync", first, n)) map_.flush_async(first * sizeof(T), n * sizeof(T));
@@ -299,6 +309,8 @@ public:
 
     /// Faults the elements in, for reading, and returns when they are there. To write many pages of
     /// a new file soon, `advise(advice::populate_write)` does that, and dirties all of them.
+    ///
+    /// Throws: as `mapping::prefetch`.
     void prefetch() const { prefetch(0, size_); }
     void prefetch(size_type first, size_type n) const { advise(advice::populate_read, first, n); }
 
@@ -310,6 +322,9 @@ public:
         refuse_copy("mlock");
         map_.lock_in_memory();
     }
+    /// Lets the pages of the span be reclaimed again.
+    ///
+    /// Throws: `mapping_error` with the errno of munlock(2). `wrong_access` for a copied span.
     void unlock_from_memory() {
         refuse_copy("munlock");
         map_.unlock_from_memory();
@@ -317,6 +332,8 @@ public:
 
     /// Whether all elements are in memory, at this moment. The kernel says yes to whoever may not
     /// write the file.
+    ///
+    /// Throws: `mapping_error` with the errno of mincore(2).
     [[nodiscard]] bool resident() const { return resident(0, size_); }
     [[nodiscard]] bool resident(size_type first, size_type n) const {
         return !is_mapped_range("mincore", first, n) ||
@@ -324,6 +341,8 @@ public:
     }
 
     /// Whether the elements can be read without a signal, at this moment: see `mapping::readable`.
+    ///
+    /// Throws: as `mapping::readable`.
     [[nodiscard]] bool readable() const { return readable(0, size_); }
     [[nodiscard]] bool readable(size_type first, size_type n) const {
         return !is_mapped_range("readable", first, n) ||
@@ -354,9 +373,12 @@ public:
 
     /// Unmaps and reports; the span is empty afterwards. Does not wait for the disk: `flush()`
     /// does.
+    ///
+    /// Throws: `mapping_error` with the errno of munmap(2).
     void close() { detail::throw_if(release(), name()); }
     void close(std::error_code& ec) noexcept { ec = release().code(); }
 
+    /// The access that it was opened with.
     [[nodiscard]] mmstl::access access() const noexcept { return map_.access(); }
     /// The path, or what `backing::name` says.
     [[nodiscard]] const std::string& name() const noexcept { return map_.name(); }
@@ -365,6 +387,7 @@ public:
     /// Whether the elements were read into memory because of `copy_below_bytes`.
     [[nodiscard]] bool is_copy() const noexcept { return !copy_.empty(); }
 
+    /// Exchanges the two; pointers and iterators stay valid, and go with the elements.
     void swap(mapped_span& other) noexcept {
         map_.swap(other.map_);
         copy_.swap(other.copy_);

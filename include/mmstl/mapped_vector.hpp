@@ -94,6 +94,7 @@ template <vector_element T> class mapped_vector {
     using element = std::remove_const_t<T>;
 
 public:
+    /// As `std::vector`'s.
     using value_type = element;
     using size_type = std::size_t;
     using difference_type = std::ptrdiff_t;
@@ -192,6 +193,7 @@ public:
     void close() { finish(storage_.close()); }
     void close(std::error_code& ec) { ec = storage_.close().code(); }
 
+    /// Whether there is a file, or memory, behind it.
     [[nodiscard]] bool is_open() const noexcept { return storage_.is_open(); }
     /// Whether opening it made the file.
     [[nodiscard]] bool created() const noexcept { return storage_.created(); }
@@ -209,6 +211,7 @@ public:
 
     // ---- elements ----
 
+    /// As `std::vector`'s.
     [[nodiscard]] iterator begin() noexcept { return first(); }
     [[nodiscard]] iterator end() noexcept { return first() + size(); }
     [[nodiscard]] const_iterator begin() const noexcept { return first(); }
@@ -226,9 +229,12 @@ public:
     [[nodiscard]] const_reverse_iterator crbegin() const noexcept { return rbegin(); }
     [[nodiscard]] const_reverse_iterator crend() const noexcept { return rend(); }
 
+    /// As `std::vector`'s.
     [[nodiscard]] pointer data() noexcept { return first(); }
     [[nodiscard]] const_pointer data() const noexcept { return first(); }
 
+    /// An element: the one at `i`, for `front` the first, for `back` the last.
+    ///
     /// Requires: `i < size()` (`front`, `back`: not empty).
     [[nodiscard]] reference operator[](size_type i) noexcept { return *at_index(i); }
     [[nodiscard]] const_reference operator[](size_type i) const noexcept { return *at_index(i); }
@@ -237,6 +243,8 @@ public:
     [[nodiscard]] reference back() noexcept { return *at_index(size() - 1); }
     [[nodiscard]] const_reference back() const noexcept { return *at_index(size() - 1); }
 
+    /// The element at `i`, checked.
+    ///
     /// Throws: `std::out_of_range` when there is no element `i`.
     [[nodiscard]] reference at(size_type i) { return first()[check_index(i)]; }
     [[nodiscard]] const_reference at(size_type i) const { return first()[check_index(i)]; }
@@ -245,6 +253,7 @@ public:
 
     /// How many elements are published, by whichever process; see "Loops" above.
     [[nodiscard]] size_type size() const noexcept { return storage_.size(); }
+    /// Whether `size()` is 0.
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
     /// The most elements that a vector of any kind could have.
     [[nodiscard]] static constexpr size_type max_size() noexcept {
@@ -262,13 +271,14 @@ public:
 
     /// Makes the file long enough for `n` elements, and has the disk set the blocks aside.
     ///
+    /// Throws:     as the class says of whatever makes the vector longer.
     /// Complexity: a handful of system calls, if it has to.
     void reserve(size_type n) requires is_writer {
         if (n > max_size()) throw std::length_error("mapped_vector: past max_size()");
         storage_.reserve(n);
     }
     /// Gives what is behind the last element back to the file system. Readers are not disturbed;
-    /// other writers are: see "processes" above.
+    /// other writers are: see "Threads" above.
     ///
     /// Throws: `mapping_error` with the errno of ftruncate(2); of msync(2), when the size has
     ///         shrunk since the last `flush()`, or there was none since it was opened: the disk must
@@ -277,9 +287,18 @@ public:
 
     // ---- changes at the end ----
 
+    /// Appends an element, which may be a copy of one of the vector. Readers see it whole, or not
+    /// yet.
+    ///
+    /// Throws:     as the class says of whatever makes the vector longer; nothing has changed then.
+    /// Complexity: constant; a handful of system calls when the file has to be longer.
     void push_back(const T& value) requires is_writer { emplace_back(value); }
     void push_back(T&& value) requires is_writer { emplace_back(std::move(value)); }
 
+    /// Appends an element made of `args`, as `push_back` does, and returns it.
+    ///
+    /// Throws:     as `push_back`, and what its constructor throws.
+    /// Complexity: as `push_back`.
     template <class... Args>
     reference emplace_back(Args&&... args) requires is_writer
         && std::constructible_from<T, Args...> {
@@ -292,6 +311,9 @@ public:
     }
 
     /// Appends all of `range`, which may be a part of the vector; readers see all of it at once.
+    ///
+    /// Throws:     as `push_back`, and what `range` throws.
+    /// Complexity: linear in the elements appended.
     template <std::ranges::input_range Range>
     void append_range(Range&& range) // NOLINT(cppcoreguidelines-missing-std-forward): iterated
         requires is_writer && std::constructible_from<T, std::ranges::range_reference_t<Range>> {
@@ -302,6 +324,7 @@ public:
     /// Room for `n` more elements behind the last, to be stored to by whatever means (`read()` into
     /// it, for one) and then published by `commit`. What is in it is whatever the file holds.
     ///
+    /// Throws:   as `push_back`.
     /// Validity: until the vector is changed in another way.
     [[nodiscard]] std::span<T> append_uninitialized(size_type n) requires is_writer {
         const size_type size = storage_.own_size();
@@ -317,6 +340,8 @@ public:
         publish(size, size + n);
     }
 
+    /// Takes the last element away.
+    ///
     /// Requires: not empty.
     void pop_back() noexcept requires is_writer {
         const size_type n = storage_.own_size();
@@ -326,6 +351,9 @@ public:
 
     /// Grows by value-initialised elements (zeros), or by copies of `value`; or shrinks. The file
     /// stays as long as it is: see `shrink_to_fit`.
+    ///
+    /// Throws:     as `push_back`.
+    /// Complexity: linear in the elements added; zeros that are new in the file cost nothing.
     void resize(size_type n) requires is_writer {
         const size_type size = storage_.own_size();
         if (n > size) {
@@ -347,11 +375,16 @@ public:
     }
 
     // ---- changes anywhere ----
-    //
-    // Each first makes room, then moves what is behind the place as bytes, then stores, then
-    // publishes. A process that is killed in between leaves a vector of its old size whose elements
-    // from there on are unspecified. Complexity: linear in the elements stored and moved.
 
+    /// Inserts before `where`, as `std::vector`'s `insert` and `emplace`, and returns where the
+    /// first of what was inserted is; arguments may be elements of the vector.
+    ///
+    /// First makes room, then moves what is behind the place as bytes, then stores, then publishes.
+    /// A process that is killed in between leaves a vector of its old size whose elements from
+    /// there on are unspecified; so it is with `erase` and `assign`.
+    /// Throws:     as `push_back`, and what the values or iterators throw.
+    /// Complexity: linear in the elements stored and moved.
+    /// Validity:   of what is at `where` and behind, pointers and iterators are to other elements.
     iterator insert(const_iterator where, const T& value) requires is_writer {
         return emplace(where, value);
     }
@@ -379,13 +412,20 @@ public:
     iterator insert(const_iterator where, std::initializer_list<T> values) requires is_writer {
         return insert_between(where, values.begin(), values.end());
     }
-    /// Inserts all of `range`, which may be a contiguous part of the vector.
+    /// Inserts all of `range`, which may be a contiguous part of the vector: see `insert`.
     template <std::ranges::input_range Range>
     iterator insert_range(const_iterator where, Range&& range) requires is_writer
         && std::constructible_from<T, std::ranges::range_reference_t<Range>> {
         return insert_between(where, std::ranges::begin(range), std::ranges::end(range));
     }
 
+    /// Erases an element, or those of a range, as `std::vector`'s, and returns where the next one
+    /// is; or all, for `clear`. The file stays as long as it is: see `shrink_to_fit`.
+    ///
+    /// Throws:     `reservation_exhausted` when another writer has more elements than this one has
+    ///             addresses for; `clear` nothing.
+    /// Complexity: linear in the elements behind; `clear` constant.
+    /// Validity:   as of `insert`.
     iterator erase(const_iterator where) requires is_writer {
         MMSTL_ASSERT(where != cend());
         return erase(where, where + 1);
@@ -404,6 +444,9 @@ public:
     /// Replaces all elements. When the range itself throws, the vector has its old size, and
     /// elements of both. A range that can be read only once takes room behind the old elements
     /// first.
+    ///
+    /// Throws:     as `push_back`, and what the iterators throw.
+    /// Complexity: linear in the new elements.
     void assign(size_type n, const T& value) requires is_writer {
         const T copy(value);
         const size_type size = storage_.own_size();
@@ -424,6 +467,7 @@ public:
         && std::constructible_from<T, std::ranges::range_reference_t<Range>> {
         assign_between(std::ranges::begin(range), std::ranges::end(range));
     }
+    /// The same as `assign(values)`.
     mapped_vector& operator=(std::initializer_list<T> values) requires is_writer {
         assign(values);
         return *this;
@@ -432,6 +476,7 @@ public:
     /// `clear()` does the one, `close()` and `v = mapped_vector<T>()` do the other.
     mapped_vector& operator=(std::initializer_list<detail::nothing>) = delete;
 
+    /// As `std::vector`'s.
     void swap(mapped_vector& other) noexcept { storage_.swap(other.storage_); }
     friend void swap(mapped_vector& a, mapped_vector& b) noexcept { a.swap(b); }
 
@@ -457,6 +502,8 @@ public:
     /// Has the kernel start to write what has changed, and does not wait. Promises nothing, but
     /// leaves less to a `flush()` later.
     ///
+    /// Throws: `mapping_error` with the errno of sync_file_range(2), or that of an earlier
+    ///         `flush()` that failed.
     /// Source: sync_file_range(2).
     void flush_async() requires is_writer { finish(storage_.flush_async()); }
 
@@ -468,9 +515,13 @@ public:
         storage_.map().advise(what, byte_of(first, n), n * sizeof(T));
     }
     /// Faults elements in, for reading, and returns when they are there.
+    ///
+    /// Throws: as `mapping::prefetch`; `past_the_end`.
     void prefetch() const { prefetch(0, size()); }
     void prefetch(size_type first, size_type n) const { advise(advice::populate_read, first, n); }
     /// Whether the elements can be read without a signal, at this moment: see `mapping::readable`.
+    ///
+    /// Throws: as `mapping::readable`; `past_the_end`.
     [[nodiscard]] bool readable() const { return readable(0, size()); }
     [[nodiscard]] bool readable(size_type first, size_type n) const {
         return storage_.map().readable(byte_of(first, n), n * sizeof(T));
@@ -652,6 +703,8 @@ template <class T, class U>
 [[nodiscard]] bool operator==(const mapped_vector<T>& a, const mapped_vector<U>& b) {
     return std::ranges::equal(a, b);
 }
+/// Orders as `std::vector` does, whichever of the two may write; by `<`, of elements without
+/// `<=>`.
 template <class T, class U>
     requires std::same_as<std::remove_const_t<T>, std::remove_const_t<U>> &&
         requires(const T& x, const T& y) {
@@ -674,14 +727,20 @@ template <class T, class U>
     return ordering(left.size() <=> right.size());
 }
 
-/// Erases all elements equal to `value`, or for which `pred` holds; returns how many.
+/// Erases all elements equal to `value`; returns how many. When a comparison throws, the vector has
+/// its old size, and unspecified elements.
+///
+/// Complexity: linear.
 template <class T, class U = T>
 typename mapped_vector<T>::size_type erase(mapped_vector<T>& from, const U& value) {
     // An element of the vector would be moved meanwhile.
     const std::conditional_t<std::same_as<T, U>, const T, const U&> wanted = value;
     return erase_if(from, [&](const T& one) { return one == wanted; });
 }
-/// When `pred` throws, the vector has its old size, and unspecified elements.
+/// Erases all elements for which `pred` holds; returns how many. When `pred` throws, the vector has
+/// its old size, and unspecified elements.
+///
+/// Complexity: linear.
 template <class T, class Predicate>
 typename mapped_vector<T>::size_type erase_if(mapped_vector<T>& from, Predicate pred) {
     from.erase(from.end(), from.end()); // what it refuses, it refuses before anything is moved

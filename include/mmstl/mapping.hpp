@@ -20,6 +20,7 @@ namespace mmstl::inline v1 {
 
 /// How to map. Every member has a default; designators name the others, in this order.
 struct mapping_options {
+    /// What the pages may be used for.
     mmstl::access access = mmstl::access::read_only;
     /// Where in the backing: any byte.
     std::uint64_t offset_bytes = 0;
@@ -29,6 +30,7 @@ struct mapping_options {
     std::size_t reserve_bytes = 0;
     /// Where in memory `data()` should be, as `placement` says.
     void* address = nullptr;
+    /// How `address` is meant.
     mmstl::placement placement = mmstl::placement::anywhere;
     /// `huge_tlb` is an option of the backing, and an error here.
     mmstl::pages pages = mmstl::pages::normal;
@@ -57,6 +59,7 @@ struct mapping_options {
 /// Source:     mmap(2).
 class mapping {
 public:
+    /// An empty mapping.
     mapping() noexcept = default;
 
     /// Maps `from`, opening it for as long as that takes.
@@ -77,6 +80,9 @@ public:
     }
 
     /// Maps an open backing, as long as it is now. The handle is not needed afterwards.
+    ///
+    /// Throws: `mapping_error`, as for a `backing`, but for what opening it says; the errno of
+    ///         fstat(2).
     explicit mapping(const backing_handle& from, const mapping_options& options = {}) {
         detail::throw_if(assign(from, options), from.name());
     }
@@ -103,11 +109,14 @@ public:
             detail::throw_if(detail::refuse(errc::wrong_access, "writable_data"), name_);
         return data_;
     }
+    /// How many bytes of the backing are mapped, from `data()`.
     [[nodiscard]] std::size_t size_bytes() const noexcept { return size_; }
+    /// Whether `size_bytes()` is 0.
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
     /// The bytes from `data()` for which addresses are held; those past the end of the backing
     /// raise SIGBUS until it grows.
     [[nodiscard]] std::size_t reserved_bytes() const noexcept { return reserved_; }
+    /// What the mapping was made for.
     [[nodiscard]] mmstl::access access() const noexcept { return access_; }
     /// As `backing::name`.
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -128,6 +137,8 @@ public:
 
     /// The same without waiting. Since Linux 2.6.19 this starts nothing: dirty pages are written in
     /// the kernel's own time.
+    ///
+    /// Throws: `mapping_error` with the errno of msync(2).
     void flush_async() { flush_async(0, size_); }
     void flush_async(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(sync(first_byte, n_bytes, detail::posix::sync_mode::start), name_);
@@ -147,6 +158,8 @@ public:
     }
 
     /// Advice that may lose bytes. Only the pages that lie wholly in the range are touched.
+    ///
+    /// Throws: as `advise`.
     void discard(destructive_advice what, std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(on_whole_pages(what, first_byte, n_bytes), name_);
     }
@@ -167,6 +180,9 @@ public:
     void lock_in_memory(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(on_pages("mlock", first_byte, n_bytes, detail::posix::lock), name_);
     }
+    /// Lets the pages be reclaimed again.
+    ///
+    /// Throws: `mapping_error` with the errno of munlock(2).
     void unlock_from_memory() { unlock_from_memory(0, size_); }
     void unlock_from_memory(std::size_t first_byte, std::size_t n_bytes) {
         detail::throw_if(on_pages("munlock", first_byte, n_bytes, detail::posix::unlock), name_);
@@ -177,6 +193,9 @@ public:
     ///
     /// The kernel answers "all" to a process that may not write the file (mincore(2), since Linux
     /// 5.2).
+    ///
+    /// Throws:     `mapping_error` with the errno of mincore(2).
+    /// Complexity: linear in the pages.
     [[nodiscard]] std::size_t resident_bytes() const { return resident_bytes(0, size_); }
     [[nodiscard]] std::size_t resident_bytes(std::size_t first_byte, std::size_t n_bytes) const {
         std::size_t resident_pages = 0;
@@ -188,7 +207,7 @@ public:
                          name_);
         return resident_pages * detail::posix::page_size();
     }
-    /// Whether all of the range is in memory; see `resident_bytes`.
+    /// Whether all of the range is in memory: see `resident_bytes`, also for what it throws.
     [[nodiscard]] bool resident() const { return resident(0, size_); }
     [[nodiscard]] bool resident(std::size_t first_byte, std::size_t n_bytes) const {
         return n_bytes == 0 ||
@@ -212,6 +231,7 @@ public:
     /// Asks the kernel for the last page alone: files are shortened from their end. A file whose path
     /// still stands for it is also asked for its length, to the byte; of anything else, what is
     /// shortened within a page goes unnoticed (those bytes read as zero).
+    /// Throws: `mapping_error`: `past_the_end`, and the errno of madvise(2).
     [[nodiscard]] bool readable() const { return readable(0, size_); }
     [[nodiscard]] bool readable(std::size_t first_byte, std::size_t n_bytes) const {
         bool answer = false;
@@ -221,12 +241,15 @@ public:
 
     /// Unmaps and reports. Does not wait for the disk: `flush()` does. The mapping is empty
     /// afterwards.
+    ///
+    /// Throws: `mapping_error` with the errno of munmap(2).
     void close() {
         const auto failed = release();
         detail::throw_if(failed, name_);
     }
     void close(std::error_code& ec) noexcept { ec = release().code(); }
 
+    /// Exchanges the two; addresses stay valid, and go with the bytes.
     void swap(mapping& other) noexcept {
         std::swap(name_, other.name_);
         std::swap(facts_, other.facts_);

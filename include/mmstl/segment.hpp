@@ -106,6 +106,8 @@ public:
     }
 
     /// Opens it, or creates it; an empty file becomes a segment. `created()` tells which.
+    ///
+    /// Throws: as `open` and `create`.
     [[nodiscard]] static segment open_or_create(const backing& at,
                                                 const segment_options& options = {}) {
         return make(at, detail::opening::open_or_create, options);
@@ -159,7 +161,7 @@ public:
         if (!is_new) fail(errc::name_taken, "construct", name);
         return *object;
     }
-    /// Makes `n` objects in a row, each from `args`.
+    /// Makes `n` objects in a row, each from `args`; the rest is as for one.
     template <class T, class... Args>
         requires std::is_unbounded_array_v<T> std::span<std::remove_extent_t<T>>
         construct(std::string_view name, std::size_t n, const Args&... args) {
@@ -209,6 +211,8 @@ public:
         }
 
     /// As `find_or_construct`, and whether it was made.
+    ///
+    /// Throws: as `find_or_construct`.
     template <class T, class... Args>
         requires(!std::is_array_v<T>)
     std::pair<T*, bool> try_construct(std::string_view name, Args&&... args) {
@@ -237,6 +241,8 @@ public:
     /// Forgets the name, and leaves the object where it is: nobody uses its memory again, and its
     /// destructor never runs. For what a process has left half done that was killed. False if there
     /// is none of that name.
+    ///
+    /// Throws: `mapping_error`: `wrong_access`.
     bool abandon(std::string_view name) {
         auto* const node = take_away(name, [](const auto&) {});
         if (node == nullptr) return false;
@@ -246,6 +252,7 @@ public:
 
     /// All that have a name, in no order.
     ///
+    /// Throws:     `std::bad_alloc`; `too_many_processes` in a fork()ed child.
     /// Complexity: linear.
     [[nodiscard]] std::vector<named_object> named_objects() const {
         std::vector<named_object> all;
@@ -280,12 +287,15 @@ public:
         return detail::allocator_access::make<T>(base());
     }
 
-    /// Of the blocks that are handed out, by what they take; linear in the heap, by slices of
-    /// 64 KiB. While others allocate, about so much.
+    /// What the blocks that are handed out take. While others allocate, about so much.
+    ///
+    /// Complexity: linear in the heap, by slices of 64 KiB.
     [[nodiscard]] std::uint64_t used_bytes() const {
         return is_open() ? heap().usage().used_bytes : 0;
     }
     /// What can still be handed out, though not as one block.
+    ///
+    /// Complexity: as `used_bytes`.
     [[nodiscard]] std::uint64_t free_bytes() const {
         return is_open() ? heap().usage().free_bytes : 0;
     }
@@ -304,7 +314,9 @@ public:
         const auto at = reinterpret_cast<std::uintptr_t>(p);
         return is_open() && at >= first && at - first < capacity_bytes();
     }
-    /// Where an address is in the file. Requires: `contains(p)`.
+    /// Where an address is in the file.
+    ///
+    /// Requires: `contains(p)`.
     [[nodiscard]] std::uint64_t offset_of(const void* p) const {
         MMSTL_ASSERT(contains(p));
         return image().offset_of(p);
@@ -343,6 +355,7 @@ public:
         return n_dead;
     }
 
+    /// Whether there is a segment behind it.
     [[nodiscard]] bool is_open() const noexcept { return storage_.get() != nullptr; }
     /// Whether opening it made the file.
     [[nodiscard]] bool created() const noexcept { return storage_.created(); }

@@ -39,7 +39,9 @@ struct segment_options {
     /// The most that is allocated ahead of need, at a time. If not given: 64 MiB on a disk, 1 MiB
     /// in memory.
     std::optional<std::uint64_t> growth_bytes = {};
+    /// Of what the file grows by.
     mmstl::allocation allocation = mmstl::allocation::automatic;
+    /// What to do with a segment that was not closed before the machine was restarted.
     mmstl::unclean_segment unclean = mmstl::unclean_segment::refuse;
     /// `read_only` or `read_write`; of `create` and `open_or_create`, `read_write`.
     mmstl::access access = mmstl::access::read_write;
@@ -49,6 +51,7 @@ struct segment_options {
 /// before.
 class segment_exhausted : public std::bad_alloc {
 public:
+    /// Made by mmstl alone.
     segment_exhausted(std::uint64_t asked_bytes, std::uint64_t available_bytes,
                       std::error_code code)
         : asked_(asked_bytes), available_(available_bytes), code_(code),
@@ -56,7 +59,9 @@ public:
               "mmstl: a segment has no room for a block of " + std::to_string(asked_bytes) +
               " bytes, there are " + std::to_string(available_bytes) + ": " + code.message())) {}
 
+    /// How much was asked for, how much there was, and why there is no more.
     [[nodiscard]] const char* what() const noexcept override { return what_->c_str(); }
+    /// How large the block was to be.
     [[nodiscard]] std::uint64_t asked_bytes() const noexcept { return asked_; }
     /// How much there was, in blocks of any size: of what the capacity allows, and of the disk where
     /// that is full.
@@ -74,24 +79,25 @@ private:
 
 /// A named object, as `segment::named_objects` tells of it.
 struct named_object {
-    std::string name;
+    std::string name;           ///< by which `segment::find` finds it
     std::string type_name;      ///< as `persistent_name` has it
     std::size_t count = 0;      ///< 1, or the elements of an array
     std::size_t size_bytes = 0; ///< of one element
-    std::size_t alignment = 0;
-    std::uint64_t offset = 0; ///< of the first, as `segment::offset_of`
+    std::size_t alignment = 0;  ///< of one element, in bytes
+    std::uint64_t offset = 0;   ///< of the first, as `segment::offset_of`
 };
 
 /// What `segment::check` has found.
 struct segment_report {
     /// What is wrong, a sentence each; the first hundred.
     std::vector<std::string> problems;
-    std::uint64_t n_problems = 0;
-    std::uint64_t used_bytes = 0; ///< as `segment::used_bytes`
-    std::uint64_t free_bytes = 0;
-    std::uint64_t n_blocks = 0; ///< that are handed out
-    std::uint64_t n_named_objects = 0;
+    std::uint64_t n_problems = 0;      ///< all of them
+    std::uint64_t used_bytes = 0;      ///< as `segment::used_bytes`
+    std::uint64_t free_bytes = 0;      ///< as `segment::free_bytes`
+    std::uint64_t n_blocks = 0;        ///< that are handed out
+    std::uint64_t n_named_objects = 0; ///< as many as `segment::named_objects` has
 
+    /// Whether no problem was found; `operator bool` says the same.
     [[nodiscard]] bool clean() const noexcept { return n_problems == 0; }
     explicit operator bool() const noexcept { return clean(); }
 };

@@ -102,6 +102,7 @@ template <class T> class shared_allocator {
                   "compile what uses a segment with the new ABI");
 
 public:
+    /// As `std::allocator_traits` asks for them.
     using value_type = T;
     using size_type = std::size_t;
     using difference_type = std::ptrdiff_t;
@@ -145,6 +146,8 @@ public:
 
     /// Builds an element that takes the allocator. There is none for others, so that containers do
     /// with them what they do with `std::allocator`: they copy bytes.
+    ///
+    /// Throws: what the constructor throws.
     template <class U, class... Args>
     void construct(U* p, Args&&... args)
         const requires detail::takes_allocator<U, shared_allocator<std::byte>> {

@@ -26,6 +26,7 @@ namespace mmstl::inline v1 {
 /// half changed. `code()` is `std::errc::owner_dead`, `path()` the name of the segment.
 class owner_died : public mapping_error {
 public:
+    /// Made by mmstl alone.
     using mapping_error::mapping_error;
 };
 
@@ -64,7 +65,7 @@ public:
 ///             a robust mutex (pthread_mutexattr_setrobust(3)), but for `recover`.
 class robust_mutex {
 public:
-    /// That nobody has.
+    /// A mutex that nobody has.
     constexpr robust_mutex() noexcept = default;
     robust_mutex(const robust_mutex&) = delete;
     robust_mutex& operator=(const robust_mutex&) = delete;
@@ -100,6 +101,9 @@ public:
             return acquire_by(std::nullopt);
         return acquire_by(now + std::chrono::ceil<clock::duration>(most));
     }
+    /// Waits for it no longer than until `end`, by that clock, which may be set meanwhile.
+    ///
+    /// Throws: as `lock()`.
     template <class Clock, class Duration>
     [[nodiscard]] bool try_lock_until(const std::chrono::time_point<Clock, Duration>& end) {
         for (;;) {

@@ -40,23 +40,29 @@ enum class on_unclean : unsigned char {
 ///
 /// When the disk has less room than that, the file grows by what is needed.
 struct growth {
-    double factor = 2; ///< at least 1
+    /// At least 1.
+    double factor = 2;
+    /// The shortest step.
     std::size_t least_bytes = std::size_t{64} << 10;
-    /// If not given: 64 MiB on a disk, 1 MiB in memory, which is filled with zeros at once.
+    /// The longest step. If not given: 64 MiB on a disk, 1 MiB in memory, which is filled with
+    /// zeros at once.
     std::optional<std::size_t> most_bytes = {};
 };
 
 /// How to open a `mapped_vector`. Every member has a default; designators name the others, in this
 /// order.
 struct vector_options {
-    /// The elements for which addresses are held: `reserved()`. If not given: 64 GiB, or twice the
-    /// file if that is more, or as much as RLIMIT_AS and the like allow. No less than the file has
-    /// room for.
+    /// The elements for which addresses are held: `mapped_vector::reserved()`. If not given:
+    /// 64 GiB, or twice the file if that is more, or as much as RLIMIT_AS and the like allow. No
+    /// less than the file has room for.
     std::optional<std::size_t> reserved = {};
+    /// How much longer a full file becomes.
     mmstl::growth growth = {};
     /// Of what the file grows by.
     mmstl::allocation allocation = mmstl::allocation::automatic;
+    /// What the file looks like.
     mmstl::layout layout = mmstl::layout::header;
+    /// Which elements there are in a file that was not closed.
     mmstl::on_unclean on_unclean = mmstl::on_unclean::automatic;
     /// Of the mapping; `huge_tlb` is an option of the backing, and an error here.
     mmstl::pages pages = mmstl::pages::normal;
@@ -68,14 +74,17 @@ struct recovery {
     std::size_t published_size = 0; ///< as last seen: what the file still holds of it
 };
 
-/// Thrown when a vector would have more elements than `reserved()`. It has not changed.
+/// Thrown when a vector would have more elements than `mapped_vector::reserved()`. It has not
+/// changed.
 ///
 /// A full disk is not this but `mapping_error` (ENOSPC).
 class reservation_exhausted : public std::bad_alloc {
 public:
+    /// Made by mmstl alone.
     reservation_exhausted(std::size_t asked, std::size_t reserved) noexcept
         : asked_(asked), reserved_(reserved) {}
 
+    /// That there are more elements than addresses; how many, the others tell.
     [[nodiscard]] const char* what() const noexcept override {
         return "mmstl: more elements than addresses are reserved for";
     }
