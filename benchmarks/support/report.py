@@ -316,7 +316,10 @@ def amount(row, key):
     return None if row is None else row.get('figures', {}).get(key)
 
 
-def word(holds):
+def word(holds, *rows):
+    """The verdict, unless it rests on the times of rows from which nothing is to be concluded."""
+    if noisy(*rows):
+        return '**undecided**'
     return '**confirmed**' if holds else '**refuted**'
 
 
@@ -347,7 +350,7 @@ def claim_many_times(r):
     if found is None:
         return NOT_MEASURED
     row, other, ratio = found
-    return (f'{word(ratio > 1.05)}: one file of 4 KiB after the other takes '
+    return (f'{word(ratio > 1.05, row, other)}: one file of 4 KiB after the other takes '
             f'{seconds(r.unit_seconds(row))} by `mmap` and {seconds(r.unit_seconds(other))} '
             f'by `read()`, {judged(ratio)}{remark(row, other)}')
 
@@ -358,7 +361,8 @@ def claim_large(r):
     found = [(words, f) for words, f in found if f]
     if not found:
         return NOT_MEASURED
-    return (f'{word(all(f[2] > 0.95 for _, f in found))}, as to speed: '
+    rows = [row for _, f in found for row in f[:2]]
+    return (f'{word(all(f[2] > 0.95 for _, f in found), *rows)}, as to speed: '
             + '; '.join(f'{words}, a scan by `mmap` is {beside(f[2], "the best `read()`")}'
                         f'{remark(*f[:2])}'
                         for words, f in found))
@@ -369,8 +373,8 @@ def claim_lazy(r):
     if found is None:
         return NOT_MEASURED
     row, other, ratio = found
-    text = (f'{word(ratio > 10)}: the first element is there after '
-            f'{seconds(row["median_seconds"])}, whatever the size; reading the file whole takes '
+    text = (f'{word(ratio > 10, row, other)}: the first element is there after '
+            f'{seconds(row["median_seconds"])}; reading the file whole takes '
             f'{seconds(other["median_seconds"])}{remark(row, other)}')
     plain = r.find('sparse.cold', 'mapped_span')
     advised = r.find('sparse.cold', 'mapped_span, advice::random')
@@ -430,7 +434,8 @@ def claim_repeated(r):
     found = [(words, f) for words, f in found if f]
     if not found:
         return NOT_MEASURED
-    return (f'{word(all(f[2] >= 1.2 for _, f in found))} by `mmap` by hand: '
+    rows = [row for _, f in found for row in f[:2]]
+    return (f'{word(all(f[2] >= 1.2 for _, f in found), *rows)} by `mmap` by hand: '
             + '; '.join(f'{words}: {beside(f[2], "by read()")}{remark(*f[:2])}'
                         for words, f in found))
 
@@ -438,9 +443,9 @@ def claim_repeated(r):
 def claim_new_file(r):
     found = r.compare('append.new_file', 'not waiting for the disk', 'raw mmap, the same growth')
     ours = r.compare('append.new_file', 'not waiting for the disk', 'mapped_vector, push_back()')
-    if found is None:
+    if found is None or 'ext4' not in r.machine.get('file_system', ''):
         return NOT_MEASURED
-    text = (f'{word(found[2] < 0.95)}: appending by `mmap` by hand is '
+    text = (f'{word(found[2] < 0.95, *found[:2])}: appending by `mmap` by hand is '
             + beside(found[2], 'by `write()`') + remark(*found[:2]))
     if ours:
         text += f'; `mapped_vector` is {judged(ours[2])}{remark(*ours[:2])}'
@@ -449,15 +454,17 @@ def claim_new_file(r):
 
 def claim_threads(r):
     text = []
+    rows = []
     worst = 1
     for group in r.groups('threads.first_touch'):
         found = r.compare('threads.first_touch', group, 'mapped_span, threads, one for all',
                           'mapped_span, a process each')
         if found and group != 'one':
             worst = min(worst, found[2])
+            rows += found[:2]
             text.append(f'{group}, threads with one mapping take {times(1 / found[2])} as long as '
                         f'processes with a mapping each{remark(*found[:2])}')
-    return f'{word(worst < 0.9)}: ' + '; '.join(text) if text else NOT_MEASURED
+    return f'{word(worst < 0.9, *rows)}: ' + '; '.join(text) if text else NOT_MEASURED
 
 
 ARTICLE = [
@@ -501,8 +508,8 @@ def headline(r):
 def headline_table(r):
     lines = ['| you want to | mmstl | beside | mmstl is | use |', '|---|---|---|---|---|']
     for words, row, other, ratio in headline(r):
-        use = (f'`{row["arm"]}`' if ratio > 1.05 else f'**{other["arm"]}**' if ratio < 0.95
-               else 'either')
+        use = ('run again' if noisy(row, other) else f'`{row["arm"]}`' if ratio > 1.05
+               else f'**{other["arm"]}**' if ratio < 0.95 else 'either')
         lines.append(f'| {words} | {seconds(r.unit_seconds(row))} | {other["arm"]} '
                      f'{seconds(r.unit_seconds(other))} | {judged(ratio)}'
                      f'{" (noisy)" if noisy(row, other) else ""} | {use} |')
