@@ -103,6 +103,8 @@ amalgamation = Amalgamation()
 amalgamation.add(umbrella)
 text = amalgamation.text()
 if options.check:
+    if not options.output.is_file():
+        fail(f"{options.output}: no such file")
     there = options.output.read_text(encoding="utf-8")
     if there != text:
         changes = difflib.unified_diff(there.splitlines(), text.splitlines(), str(options.output),

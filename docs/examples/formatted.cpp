@@ -35,7 +35,8 @@ void print_errors() {
     }
     std::error_code ec;
     (void)mmstl::segment::open("testfile.txt", ec);
-    fmt::print("{}\n", static_cast<mmstl::errc>(ec.value()));
+    if (ec.category() == mmstl::mapping_category()) // else it is an errno
+        fmt::print("{}\n", static_cast<mmstl::errc>(ec.value()));
 }
 
 void print_a_segment() {

@@ -65,7 +65,7 @@ enum class seal : unsigned {
     write = 0x8,
     future_write = 0x10, ///< writing but through the mappings that exist (Linux 5.1)
 };
-/// All that is in one of them.
+/// What is in either.
 constexpr seal operator|(seal a, seal b) noexcept {
     return static_cast<seal>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
