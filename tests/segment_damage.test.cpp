@@ -214,8 +214,11 @@ TEST_CASE("each field of a header that is another one has an error of its own") 
                          (std::uint64_t{1} << 32) + 5, (std::uint64_t{1} << 39) + 5,
                          (std::uint64_t{1} << 61) + 5, std::uint64_t{1} << 63, most - 1, most})
         set("regions", at::n_regions, n, refused(errc::damaged));
-    for (const auto n : {6UL, 3584UL}) // as consistent, if longer than it was
-        set("regions", at::n_regions, n, opened);
+    // As consistent, if longer than it was; not everywhere is there room for 112 GiB.
+    set("regions", at::n_regions, 6UL, opened);
+    set("regions", at::n_regions, 3584UL, [](const segment_answer& answer) {
+        if (answer.refused != make_error_code(errc::address_taken)) opened(answer);
+    });
     for (const auto n : {0UL, 1UL, most}) {
         set("uuid", at::uuid, n, opened);
         set("uuid", at::uuid + 8, n, opened);

@@ -128,7 +128,8 @@ public:
     /// If an owner has died with it: gets it, calls `mend()`, which is to check what the mutex
     /// guards, and to mend, replace or abandon it, and makes the mutex good again, which nobody has
     /// then. True if so; false, and `mend` is not called, if there was nothing to recover, as when
-    /// another one has done it meanwhile (which is waited for).
+    /// another one has done it meanwhile (which is waited for). Of a death that nobody has been told
+    /// of, it may not know yet: then `lock()` tells.
     ///
     /// If `mend` throws, or its process dies, the mutex is as before: `lock()` throws `owner_died`.
     ///
