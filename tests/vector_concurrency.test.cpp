@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -380,6 +381,35 @@ TEST_CASE("of many that open_or_create a vector at once, one creates and all can
         for (std::uint64_t i = 0; i < n_racers; ++i) CHECK(is_whole(all[i], i));
         where.remove();
     }
+}
+
+TEST_CASE("what is appended to a file that is just being made a vector is not cut off") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing_of(0);
+    stepped_child maker([&] {
+        std::error_code ec;
+        (void)entries::open_or_create(where, ec);
+        if (ec) ::_exit(1);
+    });
+    if (maker.now() == stepped_child::state::refused)
+        return skip_loudly("ptrace is not allowed here");
+    std::optional<entries> all;
+    while (maker.now() == stepped_child::state::inside) {
+        std::error_code ec;
+        if (!all)
+            if (auto opened = entries::open(where, growing_often, ec); !ec) all = std::move(opened);
+        for (int i = 0; all && i < 100; ++i) all->push_back(entry_of(all->size()));
+        maker.step_to_call();
+    }
+    CHECK(maker.now() == stepped_child::state::at_end);
+    REQUIRE(all);
+    const auto left = reader::open(where);
+    CHECK(left.size() == all->size());
+    bool whole = true;
+    for (std::uint64_t i = 0; i < left.size(); ++i) whole = whole && is_whole(left[i], i);
+    CHECK(whole);
 }
 
 TEST_CASE("opening beside a writer that appends succeeds, whatever is appended in between") {

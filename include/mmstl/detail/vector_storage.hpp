@@ -261,6 +261,8 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
                     made.created_);
                 f.failed())
                 return f;
+        if (made.created_) // others may have found it, and made it longer
+            if (f = core::examine(made.file_); f.failed()) return f;
         if (f = made.open_existing(wanted, type); f.failed()) return f;
     }
     made.is_open_ = true;
@@ -279,6 +281,7 @@ inline failure vector_storage::make(backing_handle& fresh, access wanted,
                                     const type_identity& type) {
     if (has_header()) {
         if (auto f = write_header(fresh, type); f.failed()) return f;
+        if (auto f = core::examine(fresh); f.failed()) return f;
     }
     if (auto f = map_whole(fresh, wanted); f.failed()) return f;
     if (has_header()) {
@@ -290,6 +293,8 @@ inline failure vector_storage::make(backing_handle& fresh, access wanted,
     return {};
 }
 
+/// Into a file that is empty. From then on it is a vector for everyone who finds it: what they append
+/// may not be cut off.
 inline failure vector_storage::write_header(backing_handle& fresh, const type_identity& type) {
     format::header_image image;
     format::compose(image, type);
@@ -303,9 +308,7 @@ inline failure vector_storage::write_header(backing_handle& fresh, const type_id
         return {};
     }
     if (auto f = posix::check_size_limit(image.size()); f.failed()) return f;
-    if (auto f = posix::write_at(fresh.native_handle(), 0, image.data(), image.size()); f.failed())
-        return f;
-    return core::resize(fresh, image.size(), options_.allocation); // which learns the length
+    return posix::write_at(fresh.native_handle(), 0, image.data(), image.size());
 }
 
 inline failure vector_storage::open_existing(access wanted, const type_identity& type) {
