@@ -743,7 +743,7 @@ TEST_CASE("check tells what does not fit, whatever it is") {
     set(" of the table is none", hash, 0UL);
     for (const auto n : {5U, 7U, 65535U, 65536U, most32 - 1, most32})
         set(" of the table is none", node + 56, n);
-    set(" of the table is none", node + 60, most32);
+    for (const auto n : {65536U, most32}) set(" of the table is none", node + 60, n);
     for (const auto offset : {0UL, 4096UL, whole.heap() - 4, whole.n_bytes() - 3, whole.n_bytes(),
                               std::uint64_t{1} << 63, most - 3, most})
         set("'name 7' does not lie in the heap", node + 16, offset);
@@ -976,7 +976,7 @@ void damage_at_random(segment_specimen& of, std::uint64_t seed) {
 } // namespace
 
 TEST_CASE("whatever bits flip in the metadata, there is an answer") {
-    const auto n = std::max(10'000L, soaked(1000));
+    const auto n = std::max(4'000L, soaked(1000));
     const auto seed = static_cast<std::uint64_t>(std::random_device()());
     for (const auto how : {left::closed, left::killed}) {
         segment_specimen whole(how);

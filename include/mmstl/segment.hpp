@@ -474,7 +474,8 @@ inline segment::name_node* segment::new_node(std::string_view name,
                                              const detail::type_identity& type, std::size_t n,
                                              bool is_array, std::uint64_t object,
                                              detail::heap::thread_id builder) {
-    const std::size_t text_bytes = name.size() + type.name.size();
+    const auto type_name = std::string_view(type.name).substr(0, detail::heap::longest_type_name);
+    const std::size_t text_bytes = name.size() + type_name.size();
     auto* const made = static_cast<name_node*>(
         detail::heap::allocate<alignof(name_node)>(base(), sizeof(name_node) + text_bytes));
     new (made) name_node{};
@@ -488,10 +489,10 @@ inline segment::name_node* segment::new_node(std::string_view name,
     made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
     made->builder = builder;
     made->name_bytes.set(static_cast<std::uint32_t>(name.size()));
-    made->type_name_bytes.set(static_cast<std::uint32_t>(type.name.size()));
+    made->type_name_bytes.set(static_cast<std::uint32_t>(type_name.size()));
     auto* const text = reinterpret_cast<char*>(made + 1);
     name.copy(text, name.size());
-    type.name.copy(text + name.size(), type.name.size());
+    type_name.copy(text + name.size(), type_name.size());
     return made;
 }
 

@@ -21,6 +21,8 @@
 namespace mmstl::inline v1::detail::heap {
 
 inline constexpr std::size_t longest_name = 65535;
+/// The rest of a longer one is left away: it is for people, and types are told apart by the hash.
+inline constexpr std::size_t longest_type_name = 65535;
 
 enum class name_state : std::uint32_t {
     building = 1, ///< its constructor runs
@@ -161,7 +163,8 @@ public:
         auto* const node = std::launder(reinterpret_cast<name_node*>(in_.file() + offset));
         const std::uint64_t n_name = node->name_bytes.get();
         const std::uint64_t n_type_name = node->type_name_bytes.get();
-        if (n_name > longest_name || !is_in_heap(offset, sizeof(name_node) + n_name + n_type_name))
+        if (n_name > longest_name || n_type_name > longest_type_name ||
+            !is_in_heap(offset, sizeof(name_node) + n_name + n_type_name))
             return {};
         const auto* const text = reinterpret_cast<const char*>(node + 1);
         return {node,
