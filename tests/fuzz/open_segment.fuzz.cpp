@@ -70,6 +70,13 @@ void apply(segment_specimen& to, const store& one) {
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
 
+/// Makes the specimens, in children, before the fuzzer has a thread: a child made beside one may wait
+/// for ever for a lock that the thread had.
+extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
+    for (const auto how : {support::left::closed, support::left::killed}) (void)specimen(how);
+    return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
     const auto how = data[0];
