@@ -4,13 +4,15 @@
 # expect:` lines, and with EXPECT_OK defined it must compile, so that it fails for that reason and
 # no other. What an `// arguments:` line says is given to the compiler too.
 #
-#     compile_fail.py program.cpp compiler [arguments…]
+#     compile_fail.py program.cpp mmstl.hpp.gch gcc|clang compiler [arguments…]
+#
+# The .gch is mmstl.hpp, precompiled by the same compiler with the same arguments.
 
 import re
 import subprocess
 import sys
 
-program, *compiler = sys.argv[1:]
+program, precompiled, kind, *compiler = sys.argv[1:]
 
 
 def compile_it(*more):
@@ -21,10 +23,13 @@ def compile_it(*more):
 with open(program, encoding="utf-8") as file:
     source = file.read()
 words = re.findall(r"^// expect: (.+)$", source, re.MULTILINE)
-for arguments in re.findall(r"^// arguments: (.+)$", source, re.MULTILINE):
-    compiler += arguments.split()
 if not words:
     sys.exit(f"{program}: no `// expect:` line")
+arguments = re.findall(r"^// arguments: (.+)$", source, re.MULTILINE)
+if arguments:
+    compiler += " ".join(arguments).split()
+elif re.match(r"(?://.*\n|\n)*#include <mmstl\.hpp>\n", source):
+    compiler += ["-include-pch", precompiled] if kind == "clang" else ["-include", precompiled[:-4]]
 
 control = compile_it("-DEXPECT_OK")
 if control.returncode != 0:
