@@ -2,6 +2,7 @@
 //
 // segment.hpp: making, opening and sharing segments, and the objects that have names in them.
 
+#include "support/allocation.hpp"
 #include "support/catch.hpp"
 #include "support/checks.hpp"
 #include "support/fault.hpp"
@@ -323,6 +324,30 @@ TEST_CASE("every system call of adopting an empty file fails in turn, and it is 
         (void)one.backing_of(0);
     });
     CHECK(n > 15);
+}
+
+TEST_CASE("every allocation of adopting an empty file fails in turn, and it is empty still") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    std::ofstream(path).close();
+    long n_failed = 0;
+    for (bool is_made = false; !is_made;) {
+        REQUIRE(n_failed < 100);
+        const auto before = holdings::now();
+        try {
+            const failing_allocation armed(n_failed + 1);
+            segment::open_or_create(path, little).construct<int>("one", 1);
+            is_made = true;
+        } catch (const std::bad_alloc&) {
+            CHECK(holdings::now().beyond(before) == "");
+            CHECK(std::filesystem::file_size(path) == 0);
+            CHECK(in_child([&] { segment::open_or_create(path, little).close(); }).ok());
+            std::filesystem::resize_file(path, 0);
+            ++n_failed;
+        }
+    }
+    CHECK(n_failed > 5);
+    CHECK(*segment::open(path).find<int>("one") == 1);
 }
 
 // ---- making and opening at the same time ----
