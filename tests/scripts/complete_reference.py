@@ -2,7 +2,9 @@
 #
 # Checks that the reference is what docs/reference/make.py makes of the headers, that all that is
 # public has a comment, and that every public name is in it. The names are found here a second time,
-# and in another way, so that what make.py overlooks is noticed.
+# and in another way, so that what make.py overlooks is noticed. A name is in the reference where it
+# is declared under its own heading, or has a row of its table; that a text or an example has the
+# word is not enough.
 #
 #     complete_reference.py make.py include-directory macro,macro…
 
@@ -20,7 +22,7 @@ NO_CODE = re.compile(r"""
 """, re.MULTILINE | re.VERBOSE)
 REQUIRES_EXPRESSION = re.compile(r"(&&|\|\||=|\brequires)\s*requires\s*(\([^()]*\)\s*)?$")
 SPECIALISATION = re.compile(r"\b(?:class|struct)\s+[\w:]+\s*<[^{]*$")
-CODE = re.compile(r"^```cpp\n(.*?)^```|^\| `([^`]*)`", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```cpp\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def pieces(text):
@@ -62,7 +64,7 @@ def without_arguments(head):
 
 
 def names(text, owner="", is_public=True):
-    """(class or "", name) of all that is public."""
+    """(class or "", name, kind) of all that is public."""
     for head, body in pieces(text):
         if labels := re.findall(r"\b(public|private):(?!:)", head):
             is_public = labels[-1] == "public"
@@ -79,39 +81,122 @@ def names(text, owner="", is_public=True):
                             r"\b(enum class|class|struct)\s+([\w:]+)", head):
             if body is None or is_specialisation:
                 continue  # declared alone, or defined elsewhere
-            yield owner, kind[2]
+            yield owner, kind[2], "type"
+            inner = f"{owner}::{kind[2]}" if owner else kind[2]
             if kind[1] == "enum class":
-                yield from ((kind[2], one.split()[0]) for one in body.split(",") if one.strip())
+                for one in body.split(","):
+                    if one.strip():
+                        yield inner, one.split()[0], "enumerator"
             else:
-                yield from names(body, kind[2], kind[1] == "struct")
+                yield from names(body, inner, kind[1] == "struct")
         elif named := re.search(r"\b(?:using|concept)\s+(\w+)\s*=", head):
-            yield owner, named[1]
+            yield owner, named[1], "type"
+        elif inherited := re.search(r"\busing\s+[\w:]*\b(\w+)\s*$", head):
+            yield owner, inherited[1], "inherited"
         elif "(" not in head or has_initializer(head):
             if variable := re.search(r"(\w+)\s*(?:=.*)?$", head, re.DOTALL):
-                yield owner, variable[1]
+                yield owner, variable[1], "variable"
         else:
-            called = re.findall(r"((?:::)?(?:\boperator\s*(?:\(\)|[^\s\w(]+|\w+)|~?\b\w+))\s*\(",
+            called = re.findall(r"((?:::)?(?:\boperator\s*(?:\(\)|[^\s\w(]+|[\w:]+)|~?\b\w+))\s*\(",
                                 head)
             called = [one for one in called if one not in ("requires", "noexcept", "decltype")]
             if called and not called[0].startswith("::"):  # or it is the body of a member
-                yield owner, called[0].replace("operator@", "operator<=>")
+                yield owner, called[0].replace("operator@", "operator<=>"), "function"
+
+
+# ---- the pages ----
+
+class Section:
+    """What is below a heading: `part` is the one of the second level that it belongs to."""
+
+    def __init__(self, part, heading, body):
+        self.part, self.heading, self.body = part, heading, body
+        self.code = "\n".join(CODE.findall(body))
+        self.lists = [bare(one) for one in re.split(r",\s*", heading)]
+
+
+def bare(name):
+    """As a heading has it, or a declaration."""
+    return re.sub(r"\s", "", without_arguments(name.replace("\\", "")).replace("@", "<=>"))
+
+
+def sections(page):
+    """Those of a page, the first of which is what comes before all headings but the page's."""
+    found, part = [], ""
+    for one in re.split(r"^(?=##+ )", page, flags=re.MULTILINE):
+        marks, _, heading = one.split("\n", 1)[0].partition(" ")
+        if marks == "##":
+            part = heading
+        found.append(Section(part, heading if marks.startswith("##") else "", one))
+    return found
+
+
+def anchor(heading, before):
+    """As GitHub makes it, for one that comes after those in `before`."""
+    made = [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in [*before, heading]]
+    times = made[:-1].count(made[-1])
+    return f"{made[-1]}-{times}" if times else made[-1]
+
+
+def declares(code, name, kind):
+    word = r"\s*".join(map(re.escape, re.findall(r"~|\w+|[^\w\s]+", name)))
+    form = {
+        "type": rf"\b(?:class|struct|enum class|using|concept) {word}(?:;| :| =)",
+        "variable": rf"[\w>&*] {word}(?: =|;)",
+        "inherited": rf"^using [\w:]*\b{word};",
+        "macro": rf"^#define {word}\b",
+        # After a type, or at the beginning of a line. A call has neither.
+        "function": rf"(?:^ *|(?<!\breturn)(?<=[\w>&*\]]) |[&*>]){word}(?:<[^()]*>)?\(",
+    }[kind]
+    return re.search(form, code, re.MULTILINE) is not None
+
+
+def is_member_shown(page, inner, owner, name, kind):
+    """`inner` is of a class in the class of the page: what its headings begin with."""
+    if kind in ("variable", "enumerator"):
+        part = inner + ("Data members" if kind == "variable" else "Enumerators")
+        row = re.compile(rf"^\| `{name}(?: = [^`]*)?` \|", re.MULTILINE)
+        return any(one.part == part and row.search(one.body) for one in page)
+    if kind == "type":
+        return any(one.part == inner + "Member types" and one.heading in (one.part, name) and
+                   declares(one.code, name, kind) for one in page)
+    heading = name
+    if name.strip("~") == owner or kind == "inherited":
+        heading = "(destructor)" if name.startswith("~") else "(constructor)"
+    parts = (inner + "Member functions", "Non-member functions")
+    return any(one.part in parts and bare(heading) in one.lists and declares(one.code, name, kind)
+               for one in page)
+
+
+def is_shown(header, name, kind):
+    """Whether the index leads, below the name of the header, to what declares `name`."""
+    below = next((one.body for one in index if one.heading == header), "")
+    row = rf"^\| \[`{re.escape(name)}`\]\(([\w.]+)(?:#([\w-]+))?\) \|"
+    for page, to in re.findall(row, below, re.MULTILINE):
+        before = []
+        for section in pages.get(page, []):
+            if to in ("", anchor(section.heading, before)) and declares(section.code, name, kind):
+                return True
+            if to == "":
+                break  # its first section is what such a page is about
+            before.append(section.heading)
+    return False
 
 
 wrong = []
-found = {("", macro) for macro in macros.split(",")}
+pages = {page.name: sections(page.read_text(encoding="utf-8")) for page in reference.glob("*.md")}
+index = sections((reference / "README.md").read_text(encoding="utf-8").replace("\\|", "|"))
+found = {("Macros", "", macro, "macro") for macro in macros.split(",")}
 for header in sorted((include / "mmstl").glob("*.hpp")):
-    found |= set(names(NO_CODE.sub("", header.read_text(encoding="utf-8"))))
-index = (reference / "README.md").read_text(encoding="utf-8").replace("\\|", "|")
-pages = {}
-for page in reference.glob("*.md"):
-    shown = "\n".join("".join(one) for one in CODE.findall(page.read_text(encoding="utf-8")))
-    for name in re.findall(r"\b(?:class|struct) (\w+)", shown):
-        pages[name] = pages.get(name, "") + shown
-for owner, name in sorted(found):
-    is_there = (re.search(rf"(?<!\w){re.escape(name)}(?!\w)", pages.get(owner, "")) if owner
-                else f"| [`{name}`](" in index)
+    text = NO_CODE.sub("", header.read_text(encoding="utf-8"))
+    found |= {(f"mmstl/{header.name}", *one) for one in names(text)}
+for header, owner, name, kind in sorted(found):
+    outer, _, inner = owner.partition("::")
+    is_there = (is_member_shown(pages.get(f"{outer}.md", []), inner and f"{inner}: ",
+                                inner or outer, name, kind) if owner
+                else is_shown(header, name, kind))
     if not is_there:
-        wrong.append(f"not in the reference: {owner and owner + '::'}{name}")
+        wrong.append(f"not in the reference as it must be: {kind} {owner and owner + '::'}{name}")
 if len(found) < 300:
     wrong.append(f"only {len(found)} names found: this script does not understand the headers")
 
