@@ -63,6 +63,9 @@ apt_get() {
 }
 
 apt_updated=
+# apt_install PACKAGE...: removes none. (Cross-compilers conflict with g++-multilib, for one.)
+apt_install() { apt_get install --no-install-recommends --no-remove "$@"; }
+
 # install_packages: installs what is in `packages`, as far as apt-get is there and willing.
 install_packages() {
     ((${#packages[@]})) || return 0
@@ -82,10 +85,10 @@ install_packages() {
         apt_get update >"$log" 2>&1 || warn "apt-get update failed: $(tail -n 1 "$log")"
         apt_updated=yes
     fi
-    if ! apt_get install --no-install-recommends "${wanted[@]}" >"$log" 2>&1; then
+    if ! apt_install "${wanted[@]}" >"$log" 2>&1; then
         # One name that apt does not know must not keep the others out.
         for package in "${wanted[@]}"; do
-            apt_get install --no-install-recommends "$package" >"$log" 2>&1 ||
+            apt_install "$package" >"$log" 2>&1 ||
                 warn "apt-get cannot install $package: $(grep -m 1 "^E:" "$log")"
         done
     fi
