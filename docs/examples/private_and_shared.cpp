@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Who sees a store: through a shared mapping everyone, through a private one nobody else.
+// Who sees a store: through a shared mapping everyone, through a private one nobody else. What others
+// change in the file after it was mapped, a private mapping may see or not, in pages to which it has
+// not stored itself (mmap(2)); so this looks only at a page to which it has.
 
 #include <mmstl.hpp>
 
@@ -27,6 +29,8 @@ void run() {
     own[0] = 'p'; // the kernel copies the page first, for this mapping alone
     std::printf("private: it sees '%c', the other one '%c'\n", own[0], other[0]);
 
+    // Had there been no store to `own` yet, it could be either that it sees this one, or that it does
+    // not.
     shared[1] = 's'; // to the page of which there is a copy by now
     std::printf("shared, after that: the private one sees '%c'\n", own[1]);
 }
