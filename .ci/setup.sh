@@ -63,8 +63,9 @@ apt_get() {
 }
 
 apt_updated=
-# apt_install PACKAGE...: removes none. (Cross-compilers conflict with g++-multilib, for one.)
-apt_install() { apt_get install --no-install-recommends --no-remove "$@"; }
+# --no-remove where it is better to do without than to lose another package.
+install_options=(--no-install-recommends)
+apt_install() { apt_get install "${install_options[@]}" "$@"; }
 
 # install_packages: installs what is in `packages`, as far as apt-get is there and willing.
 install_packages() {
