@@ -12,9 +12,11 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <fstream>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace bench {
 namespace {
@@ -55,6 +57,33 @@ std::size_t thread_count(const options& chosen) {
     return std::max<std::size_t>(4, std::thread::hardware_concurrency());
 }
 
+/// Measures a workload that has been set up, prints its table and tears it down. Returns whether
+/// all went well: what goes wrong ends this workload, not the suite.
+bool measure(finished_workload& into, progress& shown, bool quick) {
+    results& table = *into.table;
+    std::vector<std::string> complaints;
+    try {
+        run(table, shown, repetitions(quick), quick ? 1'000 : 20'000);
+    } catch (const std::exception& e) {
+        into.error = e.what();
+    }
+    // Before there is a verdict: some arms find out more when all is over.
+    if (const std::string error = tear_down(table.workload()); !error.empty())
+        into.error += (into.error.empty() ? "" : "; ") + error;
+    try {
+        complaints = table.compare();
+        into.verdicts = verdicts(table);
+    } catch (const std::exception& e) {
+        into.error += (into.error.empty() ? "" : "; ") + std::string(e.what());
+    }
+    shown.clear();
+    print_table(table, into.verdicts);
+    for (const std::string& complaint : complaints) fmt::print("  ERROR: {}\n", complaint);
+    if (!into.error.empty()) fmt::print("  ERROR: {}: {}\n", table.workload().name, into.error);
+    return complaints.empty() && into.error.empty() &&
+           std::ranges::all_of(table.rows(), &result::measured);
+}
+
 int run_suite(const options& chosen, const std::string& directory) {
     cached_file file = describe_file(chosen, directory);
     environment in{.quick = chosen.quick,
@@ -81,46 +110,43 @@ int run_suite(const options& chosen, const std::string& directory) {
         fmt::print("\n  WARNING: the machine is busy (load average {:.2f}): figures may mislead\n",
                    load_average());
 
-    if (!chosen.json.empty() && !std::ofstream(chosen.json)) // better now than in the end
-        throw std::runtime_error(chosen.json + ": cannot be written");
+    const results_file file_of_results(chosen.json);
+    suite_results all{.quick = chosen.quick};
+    file_of_results.write(facts, all); // if that cannot be done: better now than in the end
 
     double expected_seconds = 0;
     for (const workload& w : workloads) expected_seconds += w.expected_seconds;
     progress shown(expected_seconds);
 
-    std::vector<finished_workload> measured;
-    std::vector<skipped_workload> skipped;
     bool sound = true;
-    bool noisy = false;
     for (const workload& w : workloads) {
         if (std::string reason = set_up(w); !reason.empty()) {
+            (void)tear_down(w); // of what there is: no wonder if it fails, too
             shown.clear();
             fmt::print("\n{}\n  [{}]  skipped: {}\n", w.question, w.name, reason);
-            skipped.push_back({w.name, std::move(reason)});
-            continue;
+            all.skipped.push_back({w.name, std::move(reason)});
+        } else {
+            finished_workload& finished =
+                all.measured.emplace_back(finished_workload{std::make_unique<results>(w)});
+            sound = measure(finished, shown, chosen.quick) && sound;
         }
-        finished_workload& finished =
-            measured.emplace_back(finished_workload{std::make_unique<results>(w), {}});
-        results& table = *finished.table;
-        run(table, shown, repetitions(chosen.quick), chosen.quick ? 1'000 : 20'000);
-        w.tear_down();
-        const std::vector<std::string> complaints = table.compare();
-        finished.verdicts = verdicts(table);
-        shown.clear();
-        print_table(table, finished.verdicts);
-        for (const std::string& complaint : complaints) fmt::print("  ERROR: {}\n", complaint);
-        sound = sound && complaints.empty();
-        for (const result& row : table.rows()) {
-            sound = sound && row.measured();
-            noisy = noisy || row.noisy();
+        all.complete = &w == &workloads.back();
+        try {
+            file_of_results.write(facts, all); // now, so that a run that is cut keeps it
+        } catch (const std::exception& e) {
+            fmt::print("\nERROR: {}\n", e.what());
+            sound = false;
         }
     }
 
+    const bool noisy = std::ranges::any_of(all.measured, [](const finished_workload& one) {
+        return std::ranges::any_of(one.table->rows(), &result::noisy);
+    });
     if (noisy)
         fmt::print("\nWARNING: rows marked noisy spread by more than 10 %: the machine did other "
                    "work. Draw no conclusion from them.\n");
-    if (!sound) fmt::print("\nERROR: an arm failed, or arms did not see the same data.\n");
-    if (!chosen.json.empty()) write_json(chosen.json, facts, chosen.quick, measured, skipped);
+    if (!sound)
+        fmt::print("\nERROR: something failed (above), or arms did not see the same data.\n");
     return sound ? 0 : 1;
 }
 

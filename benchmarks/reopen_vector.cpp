@@ -144,9 +144,9 @@ workload reopen(environment& in, const char* name, const char* question, cache_s
     };
     made.verified = [state] { return state->file.cached().verified(); };
     made.tear_down = [state, cold] {
+        const removed_in_the_end removed(state->file);
         if (cold) state->note_cached();
         state->close();
-        state->file.remove();
     };
 
     const auto add = [&](const char* arm_name, role r, auto work) {

@@ -107,7 +107,8 @@ void arms_see_the_same(const std::string& directory) {
         if (!set_up(one).empty()) continue; // as a run of the suite would
         results measured(one);
         measure(measured, 1);
-        one.tear_down();
+        if (const std::string error = tear_down(one); !error.empty())
+            throw std::runtime_error(one.name + ": " + error);
         for (const result& row : measured.rows())
             expect(row.measured(), fmt::format("{}: {}: {}", one.name, row.arm->name, row.error));
         for (const std::string& complaint : measured.compare()) throw std::runtime_error(complaint);
@@ -163,9 +164,9 @@ void different_work_is_not_compared(const std::string& directory) {
     expect(verdicts(*table).empty(), "there is a verdict");
 
     const std::string path = directory + "/results.json";
-    std::vector<finished_workload> measured;
-    measured.push_back({std::move(table), {}});
-    write_json(path, {}, true, measured, {});
+    suite_results all{.quick = true, .complete = true};
+    all.measured.push_back({.table = std::move(table)});
+    results_file(path).write({}, all);
     std::ifstream file(path);
     const auto written = nlohmann::json::parse(file);
     for (const auto& entry : written.at("results"))

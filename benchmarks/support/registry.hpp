@@ -84,6 +84,7 @@ struct workload {
     std::function<std::vector<std::string>(const results&)> conclusions = [](const results&) {
         return std::vector<std::string>();
     };
+    /// Also where `set_up` has failed, halfway perhaps.
     std::function<void()> tear_down = [] {};
 };
 

@@ -8,10 +8,12 @@
 #include "runner.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <system_error>
 
 namespace bench {
 namespace {
@@ -56,6 +58,75 @@ void print_row(const workload& of, const result& row) {
                fmt::format("± {:.1f} %", 100 * row.spread()), rate(of, row), ratio(row),
                count(quantile(row.minor_faults, 0.5)), count(quantile(row.major_faults, 0.5)),
                count(row.system_calls), remark(row));
+}
+
+/// Beside the file of the results, which it replaces when all is in it.
+constexpr const char* unfinished = ".unfinished";
+
+using json = nlohmann::ordered_json;
+
+json describe(const machine_facts& facts, const suite_results& so_far) {
+    json machine = json::object();
+    for (const auto& [key, value] : facts) machine[key] = value;
+
+    json entries = json::array();
+    json left_out = json::array();
+    json questions = json::array();
+    for (const auto& [table, verdicts, error] : so_far.measured) {
+        const workload& of = table->workload();
+        questions.push_back({{"workload", of.name},
+                             {"question", of.question},
+                             {"state", of.cache},
+                             {"unit", of.unit},
+                             {"verdicts", verdicts}});
+        if (!error.empty()) questions.back()["error"] = error;
+        for (const result& row : table->rows()) {
+            const std::string group = row.arm->group.empty() ? "" : row.arm->group + "/";
+            json entry = {{"name", of.name + "/" + group + row.arm->name},
+                          {"workload", of.name},
+                          {"group", row.arm->group},
+                          {"arm", row.arm->name}};
+            if (!row.measured()) {
+                entry["error"] = row.error;
+                entries.push_back(std::move(entry));
+                continue;
+            }
+            entry["role"] = row.arm->role == role::ours       ? "ours"
+                            : row.arm->role == role::baseline ? "baseline"
+                                                              : "other";
+            entry["median_seconds"] = row.median();
+            entry["spread"] = row.spread();
+            entry["quartile_seconds"] = {row.low(), row.high()};
+            entry["bytes"] = row.arm->bytes;
+            entry["operations"] = row.arm->operations;
+            entry["ratio_to_baseline"] =
+                row.baseline != nullptr ? json(row.ratio_to_baseline()) : json();
+            entry["baseline"] = row.baseline != nullptr ? json(row.baseline->arm->name) : json();
+            entry["minor_faults"] = quantile(row.minor_faults, 0.5);
+            entry["major_faults"] = quantile(row.major_faults, 0.5);
+            entry["system_calls"] = row.system_calls ? json(row.system_calls->count) : json();
+            entry["system_calls_at_least"] = row.system_calls && row.system_calls->at_least;
+            entry["repetitions"] = row.seconds.size();
+            entry["iterations"] = row.arm->iterations;
+            entry["cache"] = of.cache_key;
+            entry["cache_verified"] = of.state_is_verified && table->cache_verified;
+            entry["checksum"] = fmt::format("{:016x}", row.checksum.value_or(0));
+            for (const figure& f : row.arm->figures()) entry["figures"][f.key] = f.value;
+            entries.push_back(std::move(entry));
+        }
+        for (const skipped_arm& s : of.skipped)
+            left_out.push_back({{"workload", of.name}, {"arm", s.name}, {"reason", s.reason}});
+    }
+    for (const skipped_workload& s : so_far.skipped)
+        left_out.push_back({{"workload", s.name}, {"arm", nullptr}, {"reason", s.reason}});
+
+    return {{"schema", 1},
+            {"quick", so_far.quick},
+            {"complete", so_far.complete},
+            {"machine", std::move(machine)},
+            {"questions", std::move(questions)},
+            {"results", std::move(entries)},
+            {"skipped", std::move(left_out)}};
 }
 
 } // namespace
@@ -107,72 +178,25 @@ void print_table(const results& measured, const std::vector<std::string>& verdic
     (void)std::fflush(stdout);
 }
 
-void write_json(const std::string& path, const machine_facts& facts, bool quick,
-                const std::vector<finished_workload>& measured,
-                const std::vector<skipped_workload>& skipped) {
-    using json = nlohmann::ordered_json;
-    json machine = json::object();
-    for (const auto& [key, value] : facts) machine[key] = value;
+results_file::results_file(const std::string& path) {
+    if (path.empty()) return;
+    std::error_code ignored;
+    is_replaced_ =
+        !std::filesystem::exists(path, ignored) || std::filesystem::is_regular_file(path, ignored);
+    // A symbolic link stays one: it is its target that is replaced.
+    path_ = is_replaced_ ? std::filesystem::weakly_canonical(path).string() : path;
+}
 
-    json entries = json::array();
-    json left_out = json::array();
-    json questions = json::array();
-    for (const auto& [table, verdicts] : measured) {
-        const workload& of = table->workload();
-        questions.push_back({{"workload", of.name},
-                             {"question", of.question},
-                             {"state", of.cache},
-                             {"unit", of.unit},
-                             {"verdicts", verdicts}});
-        for (const result& row : table->rows()) {
-            const std::string group = row.arm->group.empty() ? "" : row.arm->group + "/";
-            json entry = {{"name", of.name + "/" + group + row.arm->name},
-                          {"workload", of.name},
-                          {"group", row.arm->group},
-                          {"arm", row.arm->name}};
-            if (!row.measured()) {
-                entry["error"] = row.error;
-                entries.push_back(std::move(entry));
-                continue;
-            }
-            entry["role"] = row.arm->role == role::ours       ? "ours"
-                            : row.arm->role == role::baseline ? "baseline"
-                                                              : "other";
-            entry["median_seconds"] = row.median();
-            entry["spread"] = row.spread();
-            entry["quartile_seconds"] = {row.low(), row.high()};
-            entry["bytes"] = row.arm->bytes;
-            entry["operations"] = row.arm->operations;
-            entry["ratio_to_baseline"] =
-                row.baseline != nullptr ? json(row.ratio_to_baseline()) : json();
-            entry["baseline"] = row.baseline != nullptr ? json(row.baseline->arm->name) : json();
-            entry["minor_faults"] = quantile(row.minor_faults, 0.5);
-            entry["major_faults"] = quantile(row.major_faults, 0.5);
-            entry["system_calls"] = row.system_calls ? json(row.system_calls->count) : json();
-            entry["system_calls_at_least"] = row.system_calls && row.system_calls->at_least;
-            entry["repetitions"] = row.seconds.size();
-            entry["iterations"] = row.arm->iterations;
-            entry["cache"] = of.cache_key;
-            entry["cache_verified"] = of.state_is_verified && table->cache_verified;
-            entry["checksum"] = fmt::format("{:016x}", row.checksum.value_or(0));
-            for (const figure& f : row.arm->figures()) entry["figures"][f.key] = f.value;
-            entries.push_back(std::move(entry));
-        }
-        for (const skipped_arm& s : of.skipped)
-            left_out.push_back({{"workload", of.name}, {"arm", s.name}, {"reason", s.reason}});
+void results_file::write(const machine_facts& facts, const suite_results& so_far) const {
+    if (path_.empty() || (!is_replaced_ && !so_far.complete)) return;
+    const std::string to = is_replaced_ ? path_ + unfinished : path_;
+    std::ofstream file(to);
+    file << describe(facts, so_far).dump(2) << '\n';
+    file.close();
+    if (!file || (is_replaced_ && std::rename(to.c_str(), path_.c_str()) != 0)) {
+        if (is_replaced_) (void)std::remove(to.c_str());
+        throw std::runtime_error(path_ + ": cannot be written");
     }
-    for (const skipped_workload& s : skipped)
-        left_out.push_back({{"workload", s.name}, {"arm", nullptr}, {"reason", s.reason}});
-
-    const json document = {{"schema", 1},
-                           {"quick", quick},
-                           {"machine", std::move(machine)},
-                           {"questions", std::move(questions)},
-                           {"results", std::move(entries)},
-                           {"skipped", std::move(left_out)}};
-    std::ofstream file(path);
-    file << document.dump(2) << '\n';
-    if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
 }
 
 } // namespace bench

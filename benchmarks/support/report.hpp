@@ -22,7 +22,15 @@ struct skipped_workload {
 
 struct finished_workload {
     std::unique_ptr<results> table;
-    std::vector<std::string> verdicts;
+    std::vector<std::string> verdicts = {};
+    std::string error = {}; ///< What went wrong with all of it, and not with an arm.
+};
+
+struct suite_results {
+    bool quick = false;
+    bool complete = false; ///< All workloads that were chosen have had their turn.
+    std::vector<finished_workload> measured = {};
+    std::vector<skipped_workload> skipped = {};
 };
 
 /// The sentences under the table: what was expected of it, and what is particular to its question.
@@ -31,12 +39,23 @@ struct finished_workload {
 void print_machine(const machine_facts& facts);
 void print_table(const results& measured, const std::vector<std::string>& verdicts);
 
-/// In the format that docs/benchmarks/results-format.md describes.
-///
-/// Throws: `std::runtime_error` if the file cannot be written.
-void write_json(const std::string& path, const machine_facts& facts, bool quick,
-                const std::vector<finished_workload>& measured,
-                const std::vector<skipped_workload>& skipped);
+/// Writes results to a file, in the format that docs/benchmarks/results-format.md describes.
+class results_file {
+public:
+    /// Nowhere, if the path is empty.
+    explicit results_file(const std::string& path);
+
+    /// Replaces what was written before by the results so far. Whoever reads the file sees the one
+    /// or the other, also if the suite is killed meanwhile. What is no regular file, as a pipe, is
+    /// only written to when the results are complete.
+    ///
+    /// Throws: `std::runtime_error` if the file cannot be written, or none beside it.
+    void write(const machine_facts& facts, const suite_results& so_far) const;
+
+private:
+    std::string path_; ///< Without symbolic links; empty: nowhere.
+    bool is_replaced_ = true;
+};
 
 } // namespace bench
 

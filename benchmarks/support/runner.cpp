@@ -81,6 +81,15 @@ std::string set_up(const workload& of) {
     }
 }
 
+std::string tear_down(const workload& of) {
+    try {
+        of.tear_down();
+        return {};
+    } catch (const std::exception& e) {
+        return e.what();
+    }
+}
+
 void run(results& measured, progress& shown, int repetitions, std::uint64_t most_system_calls) {
     const workload& of = measured.workload();
     shown.begin(of.name, of.expected_seconds);

@@ -21,6 +21,9 @@ void initialize_google_benchmark(const char* program);
 /// Returns why the workload cannot run here, which it says or throws, or nothing.
 [[nodiscard]] std::string set_up(const workload& of);
 
+/// Undoes what `set_up()` did, or a part of it if it has failed. Returns what went wrong, or nothing.
+[[nodiscard]] std::string tear_down(const workload& of);
+
 /// Measures all arms of `measured.workload()`, which has been set up. System calls are counted up to
 /// `most_system_calls` a run: each costs a good part of a tenth of a millisecond.
 void run(results& measured, progress& shown, int repetitions, std::uint64_t most_system_calls);

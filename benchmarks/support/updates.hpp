@@ -64,8 +64,8 @@ public:
     }
 
     void tear_down() {
+        const removed_in_the_end removed(file_);
         check();
-        file_.remove();
     }
 
     enum class until { in_the_cache, on_the_disk };

@@ -93,6 +93,18 @@ private:
     cached_file cached_; // "given": its contents are not the cache's to write
 };
 
+/// Removes the file of a vector, whatever happens before.
+class removed_in_the_end {
+public:
+    explicit removed_in_the_end(const vector_file& file) : file_(file) {}
+    removed_in_the_end(const removed_in_the_end&) = delete;
+    removed_in_the_end& operator=(const removed_in_the_end&) = delete;
+    ~removed_in_the_end() { file_.remove(); }
+
+private:
+    const vector_file& file_;
+};
+
 } // namespace bench
 
 #endif // MMSTL_BENCHMARKS_VECTOR_FILE_HPP
