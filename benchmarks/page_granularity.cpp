@@ -9,7 +9,6 @@
 #include "workloads.hpp"
 
 #include <functional>
-#include <malloc.h>
 #include <map>
 #include <memory>
 #include <mmstl.hpp>
@@ -126,13 +125,8 @@ void page_granularity(registry& into, environment& in) {
                 (*resident)[name] = *used;
         return {};
     };
-    made.prepare = [=](const arm& next) {
-        file->ensure(cache_state::read_ahead);
-        ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
-        if (next.group == changing) claim_free_memory(bytes);
-    };
-
     const auto add = [&](const char* group, const char* name, role r, const way& work) {
+        const bool copies = group == changing || name == by_read;
         const std::string key = std::string(group) + name;
         (*ways)[key] = work;
         made.arms.push_back({.name = name,
@@ -140,6 +134,7 @@ void page_granularity(registry& into, environment& in) {
                              .run = [=](meter&) { return work(path, [] {}); },
                              .group = group,
                              .operations = n_pages,
+                             .fresh_bytes = copies ? bytes : 0,
                              .figures = [=]() -> std::vector<figure> {
                                  const auto it = resident->find(key);
                                  if (it == resident->end()) return {};

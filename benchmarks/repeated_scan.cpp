@@ -102,7 +102,10 @@ void repeated_scan(registry& into, environment& in) {
         add(by_read, role::baseline, [=](const std::string& p, bool first, meter& watch) {
             return scan_read(p, first, watch, *buffer);
         });
-        if (no_copy.empty()) add(by_copy, role::other, scan_copy);
+        if (no_copy.empty()) {
+            add(by_copy, role::other, scan_copy);
+            made.arms.back().fresh_bytes = in.file.size_bytes();
+        }
         made.expectations.push_back({mapped, "", "read()", 0, group});
         made.expectations.push_back({mapped, by_copy, "a copy in memory", 0, group});
     }

@@ -94,14 +94,21 @@ workload scan(environment& in, const char* name, const char* question, cache_sta
     const double gibibytes = static_cast<double>(file.size_bytes()) / (1 << 30);
     made.expected_seconds = gibibytes * (cold ? 100 : 30) + 1;
 
+    // What is not in the page cache comes into new memory.
+    const std::uint64_t cached_anew = cold ? file.size_bytes() : 0;
     const arm like{.iterations = cold ? 1 : iterations_for(file.size_bytes()),
-                   .bytes = file.size_bytes()};
+                   .bytes = file.size_bytes(),
+                   .fresh_bytes = cached_anew};
     const auto add = [&](std::string arm_name, role r, auto work) {
         arm a = like;
         a.name = std::move(arm_name);
         a.role = r;
         a.run = [&file, work](meter&) { return work(file); };
         made.arms.push_back(std::move(a));
+    };
+    const auto add_copying = [&](const char* arm_name, auto work) {
+        add(arm_name, role::other, work);
+        made.arms.back().fresh_bytes = cached_anew + file.size_bytes();
     };
     const auto add_buffered = [&](const std::string& call, role r, std::size_t bytes, auto work) {
         const auto buffer = std::make_shared<word_buffer>(bytes / sizeof(std::uint64_t));
@@ -121,8 +128,8 @@ workload scan(environment& in, const char* name, const char* question, cache_sta
     }
     add_buffered("pread()", role::other, 256U << 10, scan_pread);
     if (fits_twice(file)) {
-        add("read() into a fresh vector", role::other, scan_whole<file_in_vector>);
-        add("read() into a fresh buffer", role::other, scan_whole<file_in_buffer>);
+        add_copying("read() into a fresh vector", scan_whole<file_in_vector>);
+        add_copying("read() into a fresh buffer", scan_whole<file_in_buffer>);
     } else
         made.skipped.push_back({"read() into a fresh vector", "not enough memory for a copy"});
     add_buffered("ifstream", role::other, 256U << 10, scan_ifstream);

@@ -42,6 +42,8 @@ struct arm {
     std::string group = {};
     std::uint64_t bytes = 0;      ///< Seen by one run; 0 where a throughput says nothing.
     std::uint64_t operations = 0; ///< Done by one run; 0 where there is but one.
+    /// Of memory that one run fills anew: it is seen to that it is there before the time begins.
+    std::uint64_t fresh_bytes = 0;
     /// For the results file, asked when all repetitions are over.
     std::function<std::vector<figure>()> figures = [] { return std::vector<figure>(); };
 };
