@@ -4,13 +4,19 @@
 
 #include "support/posix.hpp"
 #include "support/results.hpp"
-#include "support/sum.hpp"
+#include "support/whole_file.hpp"
 #include "workloads.hpp"
 
 #include <mmstl.hpp>
 
 namespace bench {
 namespace {
+
+constexpr const char* mapped = "mapped_span";
+constexpr const char* by_hand = "raw mmap";
+constexpr const char* by_pread = "pread() of the first";
+constexpr const char* by_vector = "read() of the whole file";
+constexpr const char* by_buffer = "the same into a buffer, not zeroed";
 
 // Elements are bytes here, so that a user's own file may have any length.
 using bytes_span = mmstl::mapped_span<const unsigned char>;
@@ -32,16 +38,9 @@ std::uint64_t first_of_pread(const std::string& path) {
     return first;
 }
 
-std::uint64_t first_of_whole(const std::string& path) {
-    const descriptor in(path);
-    std::vector<unsigned char> all(in.size_bytes());
-    std::size_t filled = 0;
-    while (filled < all.size()) { // the kernel reads at most 2 GiB at a time
-        const std::size_t got = in.read(all.data() + filled, all.size() - filled);
-        if (got == 0) break;
-        filled += got;
-    }
-    return filled == 0 ? 0 : all.front();
+template <class Contents> std::uint64_t first_of_whole(const std::string& path) {
+    Contents all(path);
+    return all.size_bytes() == 0 ? 0 : *reinterpret_cast<const unsigned char*>(all.data());
 }
 
 } // namespace
@@ -60,25 +59,32 @@ void open_to_first_element(registry& into, environment& in) {
                              .iterations = iterations});
     };
     const std::int64_t often = in.quick ? 100 : 500;
-    add("mapped_span", role::ours, often, first_of_span);
-    add("raw mmap", role::other, often, first_of_raw);
-    add("pread() of the first", role::other, often, first_of_pread);
-    const char* const whole = "read() of the whole file";
-    if (fits_twice(file))
-        add(whole, role::baseline, iterations_for(file.size_bytes()), first_of_whole);
-    else
-        made.skipped.push_back({whole, "not enough memory for a copy"});
+    add(mapped, role::ours, often, first_of_span);
+    add(by_hand, role::other, often, first_of_raw);
+    add(by_pread, role::baseline, often, first_of_pread);
+    const auto add_copying = [&](const char* name, auto work) {
+        add(name, role::other, iterations_for(file.size_bytes()), work);
+        made.arms.back().fresh_bytes = file.size_bytes();
+    };
+    if (fits_twice(file)) {
+        add_copying(by_vector, first_of_whole<file_in_vector>);
+        add_copying(by_buffer, first_of_whole<file_in_buffer>);
+    } else {
+        for (const char* const name : {by_vector, by_buffer})
+            made.skipped.push_back({name, "not enough memory for a copy"});
+    }
 
     // Of a small file there is little to read: nothing to expect then.
     const double at_least = file.size_bytes() >= std::size_t{64} << 20 ? 100 : 0;
     made.expectations = {
-        {"mapped_span", "", "reading the file whole", at_least},
-        {"mapped_span", "raw mmap", "raw mmap", 0},
-        {"mapped_span", "pread() of the first", "pread() of the first element", 0},
+        {mapped, by_buffer, "reading the file whole", at_least},
+        {mapped, by_vector, "reading it whole into a vector", 0},
+        {mapped, by_hand, by_hand, 0},
+        {mapped, by_pread, "pread() of the first element", 0},
     };
     made.conclusions = [](const results& of) -> std::vector<std::string> {
-        const result* const span = of.find("mapped_span");
-        const result* const raw = of.find("raw mmap");
+        const result* const span = of.find(mapped);
+        const result* const raw = of.find(by_hand);
         if (span == nullptr || raw == nullptr) return {};
         return {compare_counts(*span, *raw)};
     };

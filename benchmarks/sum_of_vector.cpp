@@ -79,7 +79,7 @@ void sum_of_vector(registry& into, environment& in) {
         state->file.create();
         state->file.cached().ensure(cache_state::read_ahead);
         state->mapped = vector_file::writer::open(state->file.path());
-        state->in_memory = state->file.read_whole();
+        state->in_memory = state->file.read_into_vector();
         if (touch_all(*state) != sum(state->in_memory))
             throw std::runtime_error("the two vectors do not hold the same");
         return {};

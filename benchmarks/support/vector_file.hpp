@@ -11,8 +11,10 @@
 #include "posix.hpp"
 #include "random.hpp"
 #include "scratch.hpp"
+#include "whole_file.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <mmstl.hpp>
 #include <stdexcept>
 #include <string>
@@ -74,21 +76,28 @@ public:
     void remove() const { ::unlink(path().c_str()); }
 
     /// All elements in a vector of the usual kind, as a program reads them without mmstl.
-    [[nodiscard]] std::vector<word> read_whole() const {
-        const descriptor in(path());
-        std::vector<word> all((in.size_bytes() - header_bytes) / sizeof(word));
-        auto* const bytes = reinterpret_cast<char*>(all.data());
-        const std::size_t size = all.size() * sizeof(word);
-        std::size_t filled = 0;
-        while (filled < size) { // the kernel reads at most 2 GiB at a time
-            const std::size_t got = in.pread(bytes + filled, size - filled, header_bytes + filled);
-            if (got == 0) throw std::runtime_error(path() + ": ends too early");
-            filled += got;
-        }
-        return all;
+    [[nodiscard]] std::vector<word> read_into_vector() const {
+        return read<std::vector<word>>([](std::size_t n) { return std::vector<word>(n); });
+    }
+    /// The same in memory that is not filled with zeros before.
+    [[nodiscard]] std::unique_ptr<word[]> read_into_buffer() const {
+        return read<std::unique_ptr<word[]>>(
+            [](std::size_t n) { return std::make_unique_for_overwrite<word[]>(n); });
     }
 
 private:
+    template <class Words, class Allocate> Words read(Allocate allocate) const {
+        const descriptor in(path());
+        const std::size_t n = (in.size_bytes() - header_bytes) / sizeof(word);
+        Words all = allocate(n);
+        const std::size_t got =
+            read_all(&all[0], n * sizeof(word), [&](void* to, std::size_t bytes, std::size_t done) {
+                return in.pread(to, bytes, header_bytes + done);
+            });
+        if (got != n * sizeof(word)) throw std::runtime_error(path() + ": ends too early");
+        return all;
+    }
+
     std::size_t words_;
     cached_file cached_; // "given": its contents are not the cache's to write
 };

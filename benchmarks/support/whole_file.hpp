@@ -15,15 +15,22 @@
 
 namespace bench {
 
-/// Reads up to `bytes` of it; the kernel reads at most 2 GiB at a time. Returns how many there are.
-inline std::size_t read_whole(const descriptor& in, void* to, std::size_t bytes) {
-    std::size_t filled = 0;
-    while (filled < bytes) {
-        const std::size_t got = in.read(static_cast<char*>(to) + filled, bytes - filled);
+/// Calls `read(to, n, done)` until there are `bytes` of them, or no more: the kernel reads at most 2 GiB
+/// at a time. Returns how many there are.
+template <class Read> std::size_t read_all(void* to, std::size_t bytes, Read read) {
+    std::size_t done = 0;
+    while (done < bytes) {
+        const std::size_t got = read(static_cast<char*>(to) + done, bytes - done, done);
         if (got == 0) break;
-        filled += got;
+        done += got;
     }
-    return filled;
+    return done;
+}
+
+/// From the current position on.
+inline std::size_t read_whole(const descriptor& in, void* to, std::size_t bytes) {
+    return read_all(to, bytes,
+                    [&](void* at, std::size_t n, std::size_t) { return in.read(at, n); });
 }
 
 [[nodiscard]] constexpr std::size_t words_for(std::size_t bytes) noexcept {
