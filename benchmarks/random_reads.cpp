@@ -47,6 +47,14 @@ std::uint64_t read_at_random(const Words& words, std::size_t size, std::uint64_t
     return total;
 }
 
+/// The time of what `work()` does alone: before, pages are touched, and to let them go comes after.
+template <typename Work> std::uint64_t timed(meter& watch, Work work) {
+    watch.restart();
+    const std::uint64_t total = work();
+    watch.stop();
+    return total;
+}
+
 /// Lets pread() be indexed like memory.
 class pread_words {
 public:
@@ -118,20 +126,18 @@ workload after_first_touch(environment& in) {
     add("mapped_span", role::ours, [=](meter& watch) {
         const words_span words(path.c_str());
         const std::uint64_t touched = touch_each_page(words, *order);
-        watch.restart();
-        return touched + read_at_random(words, size, reads);
+        return touched + timed(watch, [&] { return read_at_random(words, size, reads); });
     });
     add("raw mmap", role::other, [=](meter& watch) {
         const raw_mapping map(path);
         const std::uint64_t touched = touch_each_page(words_of(map), *order);
-        watch.restart();
-        return touched + read_at_random(words_of(map), size, reads);
+        return touched + timed(watch, [&] { return read_at_random(words_of(map), size, reads); });
     });
     add("pread() of 8 bytes", role::baseline, [=](meter& watch) {
         const descriptor file(path);
         const std::uint64_t touched = touch_each_page(pread_words(file), *order);
-        watch.restart();
-        return touched + read_at_random(pread_words(file), size, reads);
+        return touched +
+               timed(watch, [&] { return read_at_random(pread_words(file), size, reads); });
     });
     made.expectations = {{"mapped_span", "", "pread()", 5},
                          {"mapped_span", "raw mmap", "raw mmap", 0.95}};
@@ -170,9 +176,10 @@ workload pages_after_first_touch(environment& in) {
     };
     const auto in_place = [=](const std::uint64_t* words, meter& watch) {
         const std::uint64_t touched = touch_each_page(words, *order);
-        watch.restart();
-        return touched +
-               read_pages_at_random(size, reads, [=](std::size_t i) { return words + i; });
+        return touched + timed(watch, [&] {
+                   return read_pages_at_random(size, reads,
+                                               [=](std::size_t i) { return words + i; });
+               });
     };
     add("mapped_span", role::ours, [=](meter& watch) {
         const words_span words(path.c_str());
@@ -187,11 +194,11 @@ workload pages_after_first_touch(environment& in) {
         const descriptor file(path);
         const std::uint64_t touched = touch_each_page(pread_words(file), *order);
         std::array<std::uint64_t, page_words> buffer;
-        watch.restart();
-        return touched + read_pages_at_random(size, reads, [&](std::size_t i) {
-                   file.pread(buffer.data(), sizeof buffer, i * word_bytes);
-                   return buffer.data();
-               });
+        const auto page = [&](std::size_t i) {
+            file.pread(buffer.data(), sizeof buffer, i * word_bytes);
+            return buffer.data();
+        };
+        return touched + timed(watch, [&] { return read_pages_at_random(size, reads, page); });
     });
     add("fseek() and fread() of 4 KiB", role::other, [=](meter& watch) {
         const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
@@ -199,13 +206,12 @@ workload pages_after_first_touch(environment& in) {
         if (!file) fail("fopen", path);
         const std::uint64_t touched = touch_each_page(pread_words(descriptor(path)), *order);
         std::array<std::uint64_t, page_words> buffer;
-        watch.restart();
-        return touched + read_pages_at_random(size, reads, [&](std::size_t i) {
-                   (void)std::fseek(file.get(), static_cast<long>(i * word_bytes), SEEK_SET);
-                   if (std::fread(buffer.data(), sizeof buffer, 1, file.get()) != 1)
-                       fail("fread", path);
-                   return buffer.data();
-               });
+        const auto page = [&](std::size_t i) {
+            (void)std::fseek(file.get(), static_cast<long>(i * word_bytes), SEEK_SET);
+            if (std::fread(buffer.data(), sizeof buffer, 1, file.get()) != 1) fail("fread", path);
+            return buffer.data();
+        };
+        return touched + timed(watch, [&] { return read_pages_at_random(size, reads, page); });
     });
     made.expectations = {{"mapped_span", "", "pread()", 0},
                          {"mapped_span", "raw mmap", "raw mmap", 0.95}};

@@ -31,6 +31,7 @@ template <class Pass> std::uint64_t scan(bool is_first, meter& watch, Pass pass)
     if (is_first) return total;
     watch.restart();
     for (std::size_t i = 0; i < n_later; ++i) total += pass();
+    watch.stop(); // to let go of the file is no part of a later pass
     return total;
 }
 

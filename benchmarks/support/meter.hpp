@@ -9,11 +9,13 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 namespace bench {
 
 /// The harness starts and stops it around the whole life of an arm, from open to close. An arm
-/// whose question begins later (reads after the first touch) calls `restart()` there.
+/// whose question begins later (reads after the first touch) calls `restart()` there, and one whose
+/// question ends before it has let all go calls `stop()`: the first one counts.
 class meter {
 public:
     enum class mode { timing, tracing };
@@ -24,6 +26,7 @@ public:
     explicit meter(mode m = mode::timing) noexcept : mode_(m) {}
 
     void restart() noexcept {
+        is_running_ = true;
         if (mode_ == mode::tracing) {
             ::syscall(mark);
             return;
@@ -33,6 +36,7 @@ public:
     }
 
     void stop() noexcept {
+        if (!std::exchange(is_running_, false)) return;
         stop_ = std::chrono::steady_clock::now();
         if (mode_ == mode::tracing) {
             ::syscall(mark);
@@ -53,6 +57,7 @@ public:
 
 private:
     mode mode_;
+    bool is_running_ = false;
     std::chrono::steady_clock::time_point start_{}, stop_{};
     rusage before_{}, after_{};
 };
