@@ -101,7 +101,8 @@ workload churn(environment& in, const char* name, const std::string& question, c
                                      return (*current)->run(n_each);
                                  },
                              .iterations = iterations,
-                             .operations = who.size * n_each});
+                             .operations = who.size * n_each,
+                             .works_alone = who.what == work_as::caller});
     };
     const auto begin_in = [=](mmstl::segment in_segment) {
         const auto from = in_segment.allocator<std::byte>();

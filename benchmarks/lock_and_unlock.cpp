@@ -164,7 +164,8 @@ workload contended(environment& in) {
                                  .run = run,
                                  .iterations = 4,
                                  .group = group,
-                                 .operations = 2 * n_each});
+                                 .operations = 2 * n_each,
+                                 .works_alone = false});
         }
     };
     add(threads, work_as::threads);

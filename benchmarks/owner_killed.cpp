@@ -157,6 +157,7 @@ void owner_killed(registry& into, environment& in) {
                                  .run = kill,
                                  .iterations = n_kills,
                                  .group = group,
+                                 .works_alone = false,
                                  .figures = [=]() -> std::vector<figure> {
                                      return {{"p50_seconds", quantile(*of_this, 0.5)},
                                              {"p99_seconds", quantile(*of_this, 0.99)},

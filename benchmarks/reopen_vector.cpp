@@ -2,17 +2,15 @@
 //
 // How long does it take to have a large vector back?
 
+#include "support/loaded_bytes.hpp"
 #include "support/results.hpp"
 #include "support/vector_file.hpp"
 #include "workloads.hpp"
 
 #include <array>
-#include <chrono>
-#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <thread>
 
 namespace bench {
 namespace {
@@ -35,18 +33,7 @@ struct reopened {
     std::optional<raw_mapping> raw = {};
     std::vector<std::uint64_t> copy = {};
     std::unique_ptr<std::uint64_t[]> buffer = {};
-    std::string opened_by = {}; ///< The name of an arm.
-    /// How much of the file was in the page cache after a run of each arm.
-    std::map<std::string, std::size_t> cached_bytes = {};
-
-    /// Once for each arm: one has to wait for a readahead to end that nobody else waits for.
-    void note_cached() {
-        if (opened_by.empty() || cached_bytes.contains(opened_by)) return;
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        const std::size_t pages = resident_pages(file.path()).value_or(0);
-        if (pages == 0) return; // not known, or the run whose system calls are counted was refused
-        cached_bytes[opened_by] = pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    }
+    loaded_bytes loaded = {};
 
     /// Lets everything go, and leaves the file as a clean close does, whoever opened it last: the
     /// child process in which system calls are counted is one of them.
@@ -114,13 +101,12 @@ std::vector<std::string> conclude(const results& of) {
 std::vector<std::string> explain(const reopened& state) {
     std::string sizes;
     for (const char* const name : {by_writer, by_reader, by_mmap, by_header}) {
-        const auto found = state.cached_bytes.find(name);
-        if (found == state.cached_bytes.end()) return {};
-        sizes +=
-            fmt::format("{}{} {}", sizes.empty() ? "" : "; ", name, format_bytes(found->second));
+        const auto bytes = state.loaded.by(name);
+        if (!bytes) return {};
+        sizes += fmt::format("{}{} {}", sizes.empty() ? "" : "; ", name, format_bytes(*bytes));
     }
     sizes = "of the file in the page cache afterwards: " + sizes;
-    if (state.cached_bytes.at(by_mmap) <= state.cached_bytes.at(by_header)) return {sizes};
+    if (state.loaded.by(by_mmap) <= state.loaded.by(by_header)) return {sizes};
     return {sizes,
             fmt::format("{}: its first read is a page fault, which begins with all of a readahead "
                         "(read_ahead_kb, above); the first read of the others is a pread() of the "
@@ -144,15 +130,15 @@ workload reopen(environment& in, const char* name, const char* question, cache_s
         return {};
     };
     made.prepare = [state, cache, cold](const arm& next) {
-        if (cold) state->note_cached();
+        if (cold) state->loaded.note(state->file.path());
         state->close();
         state->file.cached().ensure(cache);
-        state->opened_by = next.name;
+        state->loaded.begin(next.name);
     };
     made.verified = [state] { return state->file.cached().verified(); };
     made.tear_down = [state, cold] {
         const removed_in_the_end removed(state->file);
-        if (cold) state->note_cached();
+        if (cold) state->loaded.note(state->file.path());
         state->close();
     };
 
@@ -160,11 +146,7 @@ workload reopen(environment& in, const char* name, const char* question, cache_s
         made.arms.push_back({.name = arm_name,
                              .role = r,
                              .run = [state, work](meter&) { return work(*state); },
-                             .figures = [=]() -> std::vector<figure> {
-                                 const auto found = state->cached_bytes.find(arm_name);
-                                 if (found == state->cached_bytes.end()) return {};
-                                 return {{"cached_bytes", static_cast<double>(found->second)}};
-                             }});
+                             .figures = [=] { return state->loaded.figures(arm_name); }});
     };
     add(by_writer, role::ours, open_writer);
     add(by_reader, role::ours, open_reader);

@@ -24,18 +24,21 @@ constexpr const char* by_vector = "read() into a std::vector";
 constexpr const char* by_buffer = "read() into a buffer, not zeroed";
 
 /// What a process is told to do.
-enum command : std::uint64_t { open_and_sum, tell_memory };
+enum command : std::uint64_t { note_memory, open_and_sum, tell_memory };
 
 /// What a process has in memory, each page of it divided by the number of those who have it.
 std::uint64_t proportional_bytes() { return own_memory_bytes("Pss:"); }
 
-/// Opens `Contents`, sums it and keeps it; and then says by how much that has made the process grow.
+/// Opens `Contents`, sums it and keeps it; and then says by how much that has made the process grow
+/// since it was told to note what it has. All have to be there by then, or what they have together
+/// would be divided by more of them later.
 template <class Contents, class... Options> work hold(const std::string& path, Options... options) {
     struct state {
         std::optional<Contents> contents;
-        std::uint64_t before = proportional_bytes();
+        std::uint64_t before = 0;
     };
     return [=, held = std::make_shared<state>()](std::uint64_t what) -> std::uint64_t {
+        if (what == note_memory) return held->before = proportional_bytes();
         if (what == tell_memory) {
             const std::uint64_t now = proportional_bytes();
             return now > held->before ? now - held->before : 0;
@@ -104,6 +107,7 @@ void shared_by_processes(registry& into, environment& in) {
             return work(path);
         };
         state->here = std::make_unique<many_processes>(make, n);
+        (void)state->here->run(note_memory);
     };
     made.verified = [=] { return file->verified(); };
     made.tear_down = [=] {
@@ -123,6 +127,7 @@ void shared_by_processes(registry& into, environment& in) {
                                  },
                              .bytes = n * bytes,
                              .operations = n,
+                             .works_alone = false,
                              .figures = [=]() -> std::vector<figure> {
                                  const auto it = state->memory.find(arm_name);
                                  if (it == state->memory.end()) return {};

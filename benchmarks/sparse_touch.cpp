@@ -2,17 +2,15 @@
 //
 // What does it cost to look at a few places of a large file, and how much of it is read?
 
+#include "support/loaded_bytes.hpp"
 #include "support/posix.hpp"
 #include "support/random.hpp"
 #include "support/results.hpp"
 #include "support/sum.hpp"
 #include "workloads.hpp"
 
-#include <chrono>
-#include <map>
 #include <memory>
 #include <mmstl.hpp>
-#include <thread>
 
 namespace bench {
 namespace {
@@ -81,20 +79,6 @@ std::uint64_t look_by_read(const std::string& path, word_buffer& buffer) {
     return total;
 }
 
-/// How much of the file was in the page cache after a run of each arm.
-struct loaded {
-    std::string by = {};
-    std::map<std::string, std::size_t> bytes = {};
-
-    void note(const std::string& path) {
-        if (by.empty() || bytes.contains(by)) return;
-        // A readahead that nobody waits for takes a moment to end.
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        if (const auto pages = resident_pages(path))
-            bytes[by] = *pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    }
-};
-
 } // namespace
 
 void sparse_touch(registry& into, environment& in) {
@@ -106,12 +90,12 @@ void sparse_touch(registry& into, environment& in) {
                       cache_state::cold);
     made.unit = "place";
     made.expected_seconds = static_cast<double>(in.file.size_bytes()) / (1 << 30) * 40 + 1;
-    const auto found = std::make_shared<loaded>();
+    const auto found = std::make_shared<loaded_bytes>();
     cached_file& file = in.file;
     made.prepare = [&file, found](const arm& next) {
         found->note(file.path());
         file.ensure(cache_state::cold);
-        found->by = next.name;
+        found->begin(next.name);
     };
     made.tear_down = [&file, found] { found->note(file.path()); };
 
@@ -122,11 +106,7 @@ void sparse_touch(registry& into, environment& in) {
                              .role = r,
                              .run = [=](meter&) { return work(path); },
                              .operations = n_places,
-                             .figures = [=]() -> std::vector<figure> {
-                                 const auto it = found->bytes.find(name);
-                                 if (it == found->bytes.end()) return {};
-                                 return {{"cached_bytes", static_cast<double>(it->second)}};
-                             }});
+                             .figures = [=] { return found->figures(name); }});
     };
     add(mapped, role::ours, [](const std::string& p) { return look_at_span(p, false); });
     add(mapped_random, role::ours, [](const std::string& p) { return look_at_span(p, true); });
@@ -141,9 +121,9 @@ void sparse_touch(registry& into, environment& in) {
     made.conclusions = [=](const results&) -> std::vector<std::string> {
         std::string sizes;
         for (const char* const name : {mapped, mapped_random, by_pread, by_read})
-            if (const auto it = found->bytes.find(name); it != found->bytes.end())
-                sizes += fmt::format("{}{} {}", sizes.empty() ? "" : "; ", name,
-                                     format_bytes(it->second));
+            if (const auto bytes = found->by(name))
+                sizes +=
+                    fmt::format("{}{} {}", sizes.empty() ? "" : "; ", name, format_bytes(*bytes));
         if (sizes.empty()) return {};
         return {"of the file in the page cache afterwards: " + sizes};
     };

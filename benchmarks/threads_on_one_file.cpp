@@ -58,8 +58,7 @@ void threads_on_one_file(registry& into, environment& in) {
     if (in.threads > 2) counts.push_back(in.threads);
     for (const std::size_t n : counts) {
         const std::string group = n == 1 ? "one" : fmt::format("{} at once", n);
-        // They begin in the run, outside the time: the child in which system calls are counted has
-        // its own.
+        // They begin in the first run of a repetition, outside the time.
         const auto add = [&](const char* name, role r, work_as what, const make_work& make,
                              bool is_shared) {
             made.arms.push_back({.name = name,
@@ -76,7 +75,8 @@ void threads_on_one_file(registry& into, environment& in) {
                                          return total;
                                      },
                                  .group = group,
-                                 .operations = n_pages});
+                                 .operations = n_pages,
+                                 .works_alone = false});
         };
         add(
             together, role::ours, work_as::threads,

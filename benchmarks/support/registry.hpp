@@ -44,6 +44,8 @@ struct arm {
     std::uint64_t operations = 0; ///< Done by one run; 0 where there is but one.
     /// Of memory that one run fills anew: it is seen to that it is there before the time begins.
     std::uint64_t fresh_bytes = 0;
+    /// False where other threads or processes work as well, of whose system calls nobody knows.
+    bool works_alone = true;
     /// For the results file, asked when all repetitions are over.
     std::function<std::vector<figure>()> figures = [] { return std::vector<figure>(); };
 };

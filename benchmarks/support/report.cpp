@@ -18,13 +18,14 @@
 namespace bench {
 namespace {
 
-constexpr std::string_view row_format = "  {:<34} {:>9} {:>8} {:>11} {:>9} {:>9} {:>7} {:>9}{}\n";
+constexpr std::string_view row_format = "  {:<34} {:>9} {:>8} {:>11} {:>9} {:>9} {:>7} {:>11}{}\n";
 
 std::string count(double faults) { return fmt::format("{:.{}f}", faults, faults < 9.5 ? 1 : 0); }
 
-std::string count(const std::optional<system_calls>& calls) {
-    if (!calls) return "n/a";
-    return (calls->at_least ? "> " : "") + std::to_string(calls->count);
+std::string count_calls(const result& row) {
+    if (!row.arm->works_alone) return "not counted";
+    if (!row.system_calls) return "n/a";
+    return (row.system_calls->at_least ? "> " : "") + std::to_string(row.system_calls->count);
 }
 
 /// The time of an operation where the workload has operations, else a throughput.
@@ -57,7 +58,7 @@ void print_row(const workload& of, const result& row) {
     fmt::print(fmt::runtime(row_format), row.arm->name, format_seconds(row.median()),
                fmt::format("± {:.1f} %", 100 * row.spread()), rate(of, row), ratio(row),
                count(quantile(row.minor_faults, 0.5)), count(quantile(row.major_faults, 0.5)),
-               count(row.system_calls), remark(row));
+               count_calls(row), remark(row));
 }
 
 /// Beside the file of the results, which it replaces when all is in it.

@@ -109,6 +109,7 @@ void run(results& measured, progress& shown, int repetitions, std::uint64_t most
     shown.begin(of.name, of.expected_seconds);
 
     for (result& row : measured.rows()) {
+        if (!row.arm->works_alone) continue;
         try {
             of.prepare(*row.arm);
             row.system_calls = count_system_calls(row.arm->run, most_system_calls);
