@@ -60,7 +60,10 @@ public:
                             format_bytes(resident_bytes), format_bytes(limit_bytes_)));
     }
     [[nodiscard]] bool verified() const noexcept { return is_verified_; }
-    void tear_down() { memory_.leave(); }
+    void tear_down() {
+        if (const std::string error = memory_.leave(); !error.empty())
+            throw std::runtime_error(error);
+    }
 
 private:
     cached_file& file_;

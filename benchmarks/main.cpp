@@ -52,9 +52,11 @@ registry chosen_workloads(const options& chosen, environment& in) {
     return all;
 }
 
+/// At least 4, so that there is a crowd, and no more than 16: each has to have its blocks before the
+/// time begins.
 std::size_t thread_count(const options& chosen) {
     if (chosen.threads != 0) return chosen.threads;
-    return std::max<std::size_t>(4, std::thread::hardware_concurrency());
+    return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 4, 16);
 }
 
 /// Measures a workload that has been set up, prints its table and tears it down. Returns whether

@@ -5,12 +5,14 @@
 
 #include "selftest.hpp"
 
+#include "support/ask_child.hpp"
 #include "support/limited_memory.hpp"
 #include "support/posix.hpp"
 #include "support/random.hpp"
 #include "support/report.hpp"
 #include "support/runner.hpp"
 #include "support/scratch.hpp"
+#include "support/workers.hpp"
 #include "workloads.hpp"
 
 #include <array>
@@ -23,8 +25,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <thread>
 
 namespace bench {
@@ -251,6 +255,26 @@ void nothing_is_left_when_interrupted(const std::string& directory) {
     nothing_is_left(directory, SIGKILL, true);
 }
 
+/// Those who have started neither wait for the others for ever nor stay.
+void threads_that_cannot_start(const std::string&) {
+    const auto has_thrown = ask_child<bool>([](bool& thrown) {
+        ::alarm(30);
+        std::size_t n_pages = 0;
+        std::ifstream("/proc/self/statm") >> n_pages;
+        const rlim_t bytes = n_pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) +
+                             (rlim_t{32} << 20); // room for the stacks of some, not of all
+        const rlimit tight{bytes, bytes};
+        if (::setrlimit(RLIMIT_AS, &tight) != 0) fail("setrlimit", "");
+        try {
+            const many_threads all([](std::size_t) { return [](std::uint64_t n) { return n; }; },
+                                   64);
+        } catch (const std::system_error&) {
+            thrown = true;
+        }
+    });
+    expect(has_thrown.value_or(false), "it does not end with an exception");
+}
+
 struct check {
     const char* name;
     void (*run)(const std::string& directory);
@@ -265,6 +289,7 @@ constexpr check checks[] = {
     {"an arm whose results change fails", changing_results_fail},
     {"system calls are counted", system_calls_are_counted},
     {"a disk that is too small is refused", a_full_disk_is_refused},
+    {"threads that cannot start are an error", threads_that_cannot_start},
     {"nothing is left behind by a run that is interrupted", nothing_is_left_when_interrupted},
 };
 

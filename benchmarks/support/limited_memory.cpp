@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace bench {
 namespace {
@@ -77,12 +78,16 @@ bool put(const std::string& path, const std::string& text) {
     return static_cast<bool>(file.flush());
 }
 
-void remove_group(const std::string& path) {
+/// Whether it is gone; errno says why not.
+bool remove_group(const std::string& path) {
     // Whoever was killed in there may take a moment to be gone.
     for (int attempt = 0; attempt < 50; ++attempt) {
-        if (::rmdir(path.c_str()) == 0 || errno != EBUSY) return;
+        if (::rmdir(path.c_str()) == 0) return true;
+        if (errno != EBUSY) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
+    errno = EBUSY;
+    return false;
 }
 
 } // namespace
@@ -107,19 +112,26 @@ std::string limited_memory::enter(std::uint64_t bytes) {
     return {};
 }
 
-void limited_memory::leave() noexcept {
-    if (group_.empty()) return;
-    try {
-        put(previous_ + "/cgroup.procs", std::to_string(::getpid()));
-        remove_group(group_);
-    } catch (const std::exception&) { // the group stays, and clean_up_after() gets it
-    }
-    group_.clear();
+std::string limited_memory::leave() {
+    if (group_.empty()) return {};
+    const std::string group = std::exchange(group_, {});
+    // If this process has to stay, it shall at least have more memory for what comes next.
+    const bool is_wide = put(group + "/memory.max", "max");
+    if (!put(previous_ + "/cgroup.procs", std::to_string(::getpid())))
+        return fmt::format("the control group {} cannot be left: {}; {}", group,
+                           std::strerror(errno),
+                           is_wide ? "its memory is no longer limited"
+                                   : "all that comes next has as little memory");
+    if (!remove_group(group))
+        return fmt::format("the control group {} cannot be removed: {}", group,
+                           std::strerror(errno));
+    return {};
 }
 
 void limited_memory::clean_up_after(pid_t process) noexcept {
     try {
-        if (const auto found = find_groups()) remove_group(found->parent + "/" + name_of(process));
+        if (const auto found = find_groups())
+            (void)remove_group(found->parent + "/" + name_of(process));
     } catch (const std::exception&) { // there is nobody to tell
     }
 }

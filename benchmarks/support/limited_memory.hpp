@@ -6,6 +6,7 @@
 #define MMSTL_BENCHMARKS_LIMITED_MEMORY_HPP
 
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <sys/types.h>
 
@@ -18,11 +19,17 @@ public:
     limited_memory() = default;
     limited_memory(const limited_memory&) = delete;
     limited_memory& operator=(const limited_memory&) = delete;
-    ~limited_memory() { leave(); }
+    ~limited_memory() {
+        try {
+            (void)leave();
+        } catch (const std::exception&) { // the group stays, and clean_up_after() gets it
+        }
+    }
 
     /// Returns why that is not possible here, or nothing.
     [[nodiscard]] std::string enter(std::uint64_t bytes);
-    void leave() noexcept;
+    /// Returns what went wrong, or nothing.
+    [[nodiscard]] std::string leave();
     /// The directory of the group; empty outside.
     [[nodiscard]] const std::string& group() const noexcept { return group_; }
 

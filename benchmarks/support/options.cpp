@@ -18,8 +18,8 @@ const char* const help_text =
   --dir DIR      where test files are made, and removed again (default: $TMPDIR or /var/tmp)
   --json PATH    also write the results to PATH (docs/benchmarks/results-format.md)
   --only NAME    only the workloads whose names begin with NAME
-  --threads N    how many threads work at once where no number is part of the question (default: 4,
-                 or as many as there are processors, if that is more)
+  --threads N    how many threads work at once where no number is part of the question (default:
+                 as many as there are processors, but from 4 to 16)
   --list         the names of all workloads
   --self-test    measures nothing, but looks whether the suite is to be believed
   --help         this text

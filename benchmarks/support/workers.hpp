@@ -57,9 +57,21 @@ private:
 
 class many_threads : public workers {
 public:
+    /// Throws: what `make` throws, and `std::system_error` if a thread cannot be started; none stays.
     many_threads(make_work make, std::size_t n)
         : make_(std::move(make)), workers_(n), meeting_(static_cast<std::ptrdiff_t>(n) + 1) {
-        for (worker& one : workers_) one.thread = std::thread([this, &one] { live(one); });
+        std::size_t n_started = 0;
+        try {
+            for (; n_started < n; ++n_started)
+                workers_[n_started].thread =
+                    std::thread([this, &one = workers_[n_started]] { live(one); });
+        } catch (...) {
+            // Those who are there wait for the others, who do not come.
+            for (; n_started < n; ++n_started) meeting_.arrive_and_drop();
+            meeting_.arrive_and_wait();
+            stop();
+            throw;
+        }
         meeting_.arrive_and_wait(); // all are ready
         if (const auto error = first_error()) {
             stop();
@@ -106,7 +118,8 @@ private:
     void stop() {
         stopping_ = true;
         meeting_.arrive_and_wait();
-        for (worker& one : workers_) one.thread.join();
+        for (worker& one : workers_)
+            if (one.thread.joinable()) one.thread.join();
     }
     [[nodiscard]] std::exception_ptr first_error() const {
         for (const worker& one : workers_)
