@@ -107,8 +107,15 @@ void arms_see_the_same(const std::string& directory) {
     for (const auto add : {sequential_scan, repeated_scan, open_to_first_element, random_reads,
                            sparse_touch, page_granularity, copy_on_write, threads_on_one_file})
         add(all, in);
+    bool has_run = false;
+    std::string reasons;
     for (const workload& one : all) {
-        if (!set_up(one).empty()) continue; // as a run of the suite would
+        if (const std::string reason = set_up(one); !reason.empty()) {
+            (void)tear_down(one);
+            reasons += fmt::format("\n        {}: {}", one.name, reason);
+            continue; // as a run of the suite would
+        }
+        has_run = true;
         results measured(one);
         measure(measured, 1);
         if (const std::string error = tear_down(one); !error.empty())
@@ -117,6 +124,8 @@ void arms_see_the_same(const std::string& directory) {
             expect(row.measured(), fmt::format("{}: {}: {}", one.name, row.arm->name, row.error));
         for (const std::string& complaint : measured.compare()) throw std::runtime_error(complaint);
     }
+    expect(has_run, "no workload can be set up:" + reasons);
+    if (!reasons.empty()) fmt::print("        left out:{}\n", reasons);
 }
 
 std::uint64_t work(std::chrono::milliseconds pause) {
