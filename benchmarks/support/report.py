@@ -12,24 +12,27 @@ import pathlib
 import re
 import sys
 
-import markdown
-import matplotlib
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-
 COLOURS = {'ours': '#1f6fb2', 'baseline': '#d97b0f', 'other': '#9a9a9a'}
 LOSS, EVEN = '#b3261e', '#7a7a7a'
 
-# The same figures give the same files.
-plt.rcParams.update({
-    'svg.hashsalt': 'mmstl',
-    'svg.fonttype': 'none',
-    'font.family': 'sans-serif',
-    'font.size': 9,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-})
+
+def import_the_rest():
+    """What --check does without."""
+    global markdown, plt
+    import markdown
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    # The same figures give the same files.
+    plt.rcParams.update({
+        'svg.hashsalt': 'mmstl',
+        'svg.fonttype': 'none',
+        'font.family': 'sans-serif',
+        'font.size': 9,
+        'axes.spines.top': False,
+        'axes.spines.right': False,
+    })
+
 
 MACHINE = [('cpu', 'processor'), ('cores', 'processors'), ('memory', 'memory'),
            ('kernel', 'kernel'), ('page_size', 'page'), ('file_system', 'file system'),
@@ -148,6 +151,7 @@ class Results:
         self.rows = {}
         for row in rows:
             self.rows.setdefault(row['workload'], []).append(row)
+        self.missing = []
 
     def groups(self, workload):
         """(group, measured rows) in their order."""
@@ -158,10 +162,22 @@ class Results:
         return groups
 
     def find(self, workload, arm, group=''):
+        self.want(workload, arm, group)
         for row in self.groups(workload).get(group, []):
             if row['arm'] == arm:
                 return row
         return None
+
+    def want(self, workload, arm=None, group=''):
+        """Notes what is missing: neither measured, nor failed, nor left out with a reason."""
+        rows = self.rows.get(workload, [])
+        left_out = [s['arm'] for s in self.skipped if s['workload'] == workload]
+        if None in left_out or arm in left_out or (rows and arm is None):
+            return
+        if any(row['group'] == group and row['arm'] == arm for row in rows):
+            return
+        if (workload, group, arm) not in self.missing:
+            self.missing.append((workload, group, arm))
 
     def unit_seconds(self, row, key='median_seconds'):
         """The time of an operation, where the workload has operations, else of a run."""
@@ -520,6 +536,18 @@ def headline_table(r):
     return '\n'.join(lines) if len(lines) > 2 else NOT_MEASURED
 
 
+def check_names(template, r):
+    """Whether the results have all that the report asks for, by its name."""
+    for workload in re.findall(r'@section ([\w.]+)@', template):
+        r.want(workload)
+    for _, workload, group, arm, reference in HEADLINE:
+        r.want(workload, arm, group)
+        if reference:
+            r.want(workload, reference, group)
+    claims(r, ARTICLE + OTHERS)
+    return r.missing
+
+
 def crossover(r):
     lines = r.questions.get('small_files', {}).get('verdicts', [])
     return next((line for line in lines if ' wins below ' in line or ' at all sizes' in line),
@@ -649,18 +677,31 @@ def page(text, directory):
 def main():
     parser = argparse.ArgumentParser(
         prog='benchmarks/report',
-        usage='benchmarks/report [RESULTS.json] [--out DIR] [--html PATH]')
+        usage='benchmarks/report [RESULTS.json] [--out DIR] [--html PATH] [--partial] [--check]')
     parser.add_argument('results', nargs='?')
     parser.add_argument('--template', required=True)
     parser.add_argument('--default-results', required=True)
     parser.add_argument('--default-out', required=True)
     parser.add_argument('--out')
     parser.add_argument('--html')
+    parser.add_argument('--partial', action='store_true')
+    parser.add_argument('--check', action='store_true')
     arguments = parser.parse_args()
 
-    results = Results(arguments.results or arguments.default_results)
+    source = arguments.results or arguments.default_results
+    results = Results(source)
     out = pathlib.Path(arguments.out or arguments.default_out)
     template = pathlib.Path(arguments.template).read_text()
+    missing = check_names(template, results)
+    if missing and not arguments.partial:
+        lines = [': '.join(part for part in name if part) for name in missing]
+        sys.exit('\n  '.join([f'{source}: the report asks for what is not there:', *lines]) +
+                 '\nSay --partial if the run was cut, or was one with --only or --file. Else a '
+                 'name has changed in benchmarks/, and not in benchmarks/support/report.py or '
+                 f'{arguments.template}.')
+    if arguments.check:
+        return
+    import_the_rest()
     try:
         text = fill(template, results, out / 'benchmarks')
         (out / 'benchmarks.md').write_text(text)
@@ -672,4 +713,5 @@ def main():
         sys.exit(f'{error.filename}: {error.strerror}')
 
 
-main()
+if __name__ == '__main__':
+    main()

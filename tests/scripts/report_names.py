@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+#
+# Checks that benchmarks/report notices each name that is missing in a results file, and that the
+# arms that it names are those of the benchmarks.
+#
+#     report_names.py benchmarks/support/report.py docs/benchmarks/report.md.in
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+source, template = map(pathlib.Path, sys.argv[1:])
+spec = importlib.util.spec_from_file_location('report', source)
+sys.dont_write_bytecode = True
+report = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(report)
+
+ANY = 'any'
+FIGURES = ('cached_bytes', 'file_bytes', 'private_bytes', 'processes', 'proportional_bytes',
+           'resident_bytes', 'touched_bytes')
+MEASURED = {'median_seconds': 1, 'spread': 0, 'operations': 1, 'checksum': '', 'system_calls': 1,
+            'figures': dict.fromkeys(FIGURES, 1)}
+scratch = tempfile.TemporaryDirectory()
+results = pathlib.Path(scratch.name) / 'results.json'
+
+
+def missing_in(names, skipped=()):
+    """What the report misses where there are such rows: (workload, group, arm)."""
+    rows = [{'workload': workload, 'group': group, 'arm': arm, 'baseline': arm, **MEASURED}
+            for workload, group, arm in names]
+    questions = [{'workload': workload, 'unit': '', 'verdicts': []} for workload, _, _ in names]
+    left_out = [{'workload': workload, 'arm': arm, 'reason': ''} for workload, arm in skipped]
+    results.write_text(json.dumps({
+        'schema': 1, 'quick': True, 'machine': {'file_system': 'ext4'}, 'questions': questions,
+        'results': rows, 'skipped': left_out}))
+    return report.check_names(template.read_text(), report.Results(results))
+
+
+def run(*options):
+    return subprocess.run(
+        [sys.executable, source, results, '--template', template, '--default-results', '',
+         '--default-out', scratch.name, '--check', *options], capture_output=True, text=True)
+
+
+def expect(holds, otherwise):
+    if not holds:
+        sys.exit(otherwise)
+
+
+# Nothing is there: many are named, and more when these are there. A section needs any arm.
+names = []
+while missing := missing_in(names):
+    names += [(workload, group, arm or ANY) for workload, group, arm in missing]
+    expect(len(names) == len(set(names)), f'missing although it is there: {missing}')
+done = run()
+expect(done.returncode == 0 and not done.stderr, f'all is there, and yet: {done.stderr}')
+
+arms = [name for name in names if name[2] != ANY]
+for one in arms:
+    without = [name for name in names if name != one]
+    expect(one in missing_in(without), f'nobody misses {one}')
+    expect(one not in missing_in(without, [(one[0], one[2])]), f'{one} was left out, and is missed')
+
+workload, group, arm = arms[0]
+missing_in([name for name in names if name != arms[0]])
+done = run()
+expect(done.returncode == 1 and workload in done.stderr and arm in done.stderr,
+       f'{arms[0]} is missing, and the report says: {done.stderr}')
+expect(run('--partial').returncode == 0, f'{arms[0]} is missed in partial results')
+
+sources = ''.join(path.read_text() for path in sorted(source.parent.parent.glob('*.cpp')))
+unknown = sorted({arm for _, _, arm in arms if f'"{arm}"' not in sources})
+expect(not unknown, f'no benchmark has an arm of that name: {unknown}')
+print(f'{len(arms)} names')
