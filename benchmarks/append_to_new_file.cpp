@@ -30,6 +30,7 @@ constexpr const char* name_of(durable until) {
 constexpr const char* by_vector = "mapped_vector, push_back()";
 constexpr const char* by_ranges = "mapped_vector, append_range()";
 constexpr const char* by_hand = "raw mmap, the same growth";
+constexpr const char* by_hand_ahead = "raw mmap, same growth, prefaulting";
 constexpr const char* by_fwrite = "fwrite(), 64 KiB buffer";
 constexpr const char* by_ofstream = "ofstream, 64 KiB buffer";
 
@@ -43,8 +44,11 @@ record make_record(std::size_t n) noexcept {
     return made;
 }
 
-void sync(const descriptor& file) {
-    if (::fsync(file.get()) != 0) fail("fsync", "");
+/// The file and its name, as flush() does.
+void sync(int file, const std::string& path) {
+    if (::fsync(file) != 0) fail("fsync", path);
+    const descriptor directory(path.substr(0, path.rfind('/')), O_RDONLY | O_DIRECTORY);
+    if (::fsync(directory.get()) != 0) fail("fsync", "the directory of " + path);
 }
 
 /// What the file holds, read back through a descriptor: of a few elements, so that it takes no time.
@@ -85,9 +89,10 @@ std::uint64_t append_ranges(const std::string& path, std::size_t n, durable unti
     return look_at(path, 4096, n);
 }
 
+template <faults How>
 std::uint64_t store_by_hand(const std::string& path, std::size_t n, durable until) {
     {
-        growing_file file(path, faults::one_by_one);
+        growing_file file(path, How);
         std::uint64_t* const words = file.words();
         std::size_t ready = 0;
         for (std::size_t i = 0; i < n; ++i) {
@@ -97,7 +102,8 @@ std::uint64_t store_by_hand(const std::string& path, std::size_t n, durable unti
             std::copy(made.begin(), made.end(), words + i * words_a_record);
         }
     }
-    if (until == durable::yes) sync(descriptor(path)); // writes what was stored by a mapping, too
+    // Writes what was stored by a mapping, too.
+    if (until == durable::yes) sync(descriptor(path).get(), path);
     return look_at(path, 4096, n);
 }
 
@@ -113,7 +119,7 @@ std::uint64_t write_buffers(const std::string& path, std::size_t n, durable unti
             write_all(file, buffer.front().data(), used * words_a_record);
             used = 0;
         }
-        if (until == durable::yes) sync(file);
+        if (until == durable::yes) sync(file.get(), path);
     }
     return look_at(path, 0, n);
 }
@@ -132,7 +138,7 @@ std::uint64_t fwrite_all(const std::string& path, std::size_t n, durable until) 
             if (std::fwrite(&made, sizeof made, 1, file.get()) != 1) fail("fwrite", path);
         }
         if (std::fflush(file.get()) != 0) fail("fflush", path);
-        if (until == durable::yes && ::fsync(::fileno(file.get())) != 0) fail("fsync", path);
+        if (until == durable::yes) sync(::fileno(file.get()), path);
     }
     return look_at(path, 0, n);
 }
@@ -149,7 +155,8 @@ std::uint64_t stream_all(const std::string& path, std::size_t n, durable until) 
         }
         if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
     }
-    if (until == durable::yes) sync(descriptor(path)); // a stream does not tell its descriptor
+    // A stream does not tell its descriptor.
+    if (until == durable::yes) sync(descriptor(path).get(), path);
     return look_at(path, 0, n);
 }
 
@@ -194,13 +201,14 @@ void append_to_new_file(registry& into, environment& in) {
         };
         add(by_vector, role::ours, push_back_all);
         add(by_ranges, role::ours, append_ranges);
-        add(by_hand, role::other, store_by_hand);
+        add(by_hand, role::other, store_by_hand<faults::one_by_one>);
+        add(by_hand_ahead, role::other, store_by_hand<faults::ahead>);
         add("write(), 64 KiB buffer", role::baseline, write_buffers<(64U << 10)>);
         add("write(), 256 KiB buffer", role::baseline, write_buffers<(256U << 10)>);
         add(by_fwrite, role::other, fwrite_all);
         add(by_ofstream, role::other, stream_all);
         made.expectations.push_back({by_vector, "", "the best write()", 0, name_of(until)});
-        for (const char* const reference : {by_hand, by_ofstream})
+        for (const char* const reference : {by_hand, by_hand_ahead, by_ofstream})
             made.expectations.push_back({.arm = by_vector,
                                          .reference = reference,
                                          .in_words = reference,
