@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <mmstl.hpp>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -38,11 +39,11 @@ using record = std::array<std::uint64_t, 8>;
 constexpr std::size_t words_a_record = std::tuple_size_v<record>;
 static_assert(sizeof(record) == 64);
 
-record make_record(std::size_t n) noexcept {
+constexpr auto make_record = [](std::size_t n) noexcept {
     record made;
     for (std::size_t i = 0; i < made.size(); ++i) made[i] = element(n * words_a_record + i);
     return made;
-}
+};
 
 /// The file and its name, as flush() does.
 void sync(int file, const std::string& path) {
@@ -53,19 +54,8 @@ void sync(int file, const std::string& path) {
 
 /// What the file holds, read back through a descriptor: of a few elements, so that it takes no time.
 std::uint64_t look_at(const std::string& path, std::size_t header_bytes, std::size_t n) {
-    struct behind_header {
-        const descriptor& file;
-        std::size_t header_bytes;
-
-        std::uint64_t operator[](std::size_t i) const {
-            std::uint64_t word = 0;
-            if (file.pread(&word, word_bytes, header_bytes + i * word_bytes) != word_bytes)
-                throw std::runtime_error("the file is shorter than what was written");
-            return word;
-        }
-    };
     const descriptor file(path);
-    return checksum(behind_header{file, header_bytes}, n * words_a_record);
+    return checksum(file_words(file, header_bytes), n * words_a_record);
 }
 
 std::uint64_t push_back_all(const std::string& path, std::size_t n, durable until) {
@@ -77,14 +67,10 @@ std::uint64_t push_back_all(const std::string& path, std::size_t n, durable unti
 
 std::uint64_t append_ranges(const std::string& path, std::size_t n, durable until) {
     auto vector = mmstl::mapped_vector<record>::create(path);
-    std::vector<record> buffer;
-    buffer.reserve(buffer_bytes / sizeof(record));
-    for (std::size_t i = 0; i < n; ++i) {
-        buffer.push_back(make_record(i));
-        if (buffer.size() < buffer.capacity() && i + 1 < n) continue;
-        vector.append_range(buffer);
-        buffer.clear();
-    }
+    std::vector<record> buffer(buffer_bytes / sizeof(record));
+    buffer_all(buffer, n, make_record, [&](const record* first, std::size_t count) {
+        vector.append_range(std::span(first, count));
+    });
     if (until == durable::yes) vector.flush();
     return look_at(path, 4096, n);
 }
@@ -93,14 +79,7 @@ template <faults How>
 std::uint64_t store_by_hand(const std::string& path, std::size_t n, durable until) {
     {
         growing_file file(path, How);
-        std::uint64_t* const words = file.words();
-        std::size_t ready = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            if (i * words_a_record == ready) [[unlikely]]
-                ready = file.make_room(i * words_a_record);
-            const record made = make_record(i);
-            std::copy(made.begin(), made.end(), words + i * words_a_record);
-        }
+        store_all(file, n, make_record);
     }
     // Writes what was stored by a mapping, too.
     if (until == durable::yes) sync(descriptor(path).get(), path);
@@ -112,13 +91,7 @@ std::uint64_t write_buffers(const std::string& path, std::size_t n, durable unti
     {
         const descriptor file(path, O_RDWR | O_CREAT | O_EXCL);
         std::array<record, BufferBytes / sizeof(record)> buffer;
-        std::size_t used = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            buffer[used++] = make_record(i);
-            if (used < buffer.size() && i + 1 < n) continue;
-            write_all(file, buffer.front().data(), used * words_a_record);
-            used = 0;
-        }
+        write_all_through(buffer, file, n, make_record);
         if (until == durable::yes) sync(file.get(), path);
     }
     return look_at(path, 0, n);

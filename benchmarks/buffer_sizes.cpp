@@ -7,6 +7,7 @@
 #include "support/results.hpp"
 #include "support/scratch.hpp"
 #include "support/sum.hpp"
+#include "support/whole_file.hpp"
 #include "workloads.hpp"
 
 #include <algorithm>
@@ -54,16 +55,11 @@ workload sweep_read(environment& in, const char* name, const char* question, cac
     made.expected_seconds = static_cast<double>(in.file.size_bytes()) / (1 << 30) * 100 + 1;
     for (const std::size_t size : sizes) {
         const auto buffer = std::make_shared<word_buffer>(size / sizeof(std::uint64_t));
-        made.arms.push_back({.name = format_bytes(size),
-                             .role = role::baseline,
-                             .run =
-                                 [=, path = in.file.path()](meter&) {
-                                     const descriptor file(path);
-                                     return sum_stream(*buffer, [&](void* to, std::size_t bytes) {
-                                         return file.read(to, bytes);
-                                     });
-                                 },
-                             .bytes = in.file.size_bytes()});
+        made.arms.push_back(
+            {.name = format_bytes(size),
+             .role = role::baseline,
+             .run = [=, path = in.file.path()](meter&) { return sum_by_read(path, *buffer); },
+             .bytes = in.file.size_bytes()});
     }
     made.conclusions = [](const results& of) { return conclude(of, used_for_read); };
     return made;
@@ -100,14 +96,8 @@ workload sweep_write(environment& in) {
                              .run =
                                  [=](meter&) {
                                      const descriptor file(path, O_RDWR | O_CREAT | O_EXCL);
-                                     std::size_t used = 0;
-                                     for (std::size_t i = 0; i < n; ++i) {
-                                         (*buffer)[used++] = element(i);
-                                         if (used < buffer->size() && i + 1 < n) continue;
-                                         write_all(file, buffer->data(), used);
-                                         used = 0;
-                                     }
-                                     return checksum(file_words{file}, n);
+                                     write_all_through(*buffer, file, n, make_element);
+                                     return checksum(file_words(file), n);
                                  },
                              .bytes = bytes});
     }

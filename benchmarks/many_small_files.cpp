@@ -5,6 +5,7 @@
 #include "support/posix.hpp"
 #include "support/results.hpp"
 #include "support/sum.hpp"
+#include "support/whole_file.hpp"
 #include "workloads.hpp"
 
 #include <bit>
@@ -73,11 +74,6 @@ std::uint64_t sum_raw(const std::string& path) {
     return sum_bytes(map.data(), map.size_bytes());
 }
 
-std::uint64_t sum_read(const std::string& path, word_buffer& buffer) {
-    const descriptor in(path);
-    return sum_stream(buffer, [&](void* to, std::size_t bytes) { return in.read(to, bytes); });
-}
-
 /// What a program does that does not take a short read for the end of the file.
 std::uint64_t sum_to_the_end(const std::string& path, word_buffer& buffer) {
     const descriptor in(path);
@@ -89,11 +85,8 @@ std::uint64_t sum_to_the_end(const std::string& path, word_buffer& buffer) {
 
 /// What a program does that wants to keep the contents, as a span does.
 std::uint64_t sum_fresh(const std::string& path) {
-    const descriptor in(path);
-    const std::size_t size = in.size_bytes();
-    const auto words =
-        std::make_unique_for_overwrite<std::uint64_t[]>(size / sizeof(std::uint64_t));
-    return sum_bytes(words.get(), in.read(words.get(), size));
+    file_in_buffer all(path);
+    return sum_bytes(all.data(), all.size_bytes());
 }
 
 std::uint64_t sum_ifstream(const std::string& path, word_buffer& buffer) {
@@ -221,7 +214,7 @@ void many_small_files(registry& into, environment& in) {
             return sum_span(path, {.copy_below_bytes = 2 * sizes[std::size(sizes) - 1]});
         });
         add("raw mmap", role::other, sum_raw);
-        add(by_read, role::baseline, [=](const std::string& p) { return sum_read(p, *buffer); });
+        add(by_read, role::baseline, [=](const std::string& p) { return sum_by_read(p, *buffer); });
         add(to_the_end, role::other,
             [=](const std::string& p) { return sum_to_the_end(p, *buffer); });
         add("read() into a fresh buffer", role::other, sum_fresh);

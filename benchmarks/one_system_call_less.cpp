@@ -33,11 +33,6 @@ std::uint64_t sum_by_hand(const std::string& path) {
     return sum_bytes(map.data(), map.size_bytes());
 }
 
-std::uint64_t sum_buffered(const std::string& path, word_buffer& buffer) {
-    const descriptor in(path);
-    return sum_stream(buffer, [&](void* to, std::size_t bytes) { return in.read(to, bytes); });
-}
-
 std::uint64_t sum_whole(const std::string& path) {
     file_in_buffer all(path);
     return sum_bytes(all.data(), all.size_bytes());
@@ -98,8 +93,8 @@ void one_system_call_less(registry& into, environment& in) {
         add(mapped, role::ours, sum_span);
         add(by_hand, role::other, sum_by_hand);
         add(by_buffer, role::baseline,
-            [=](const std::string& p) { return sum_buffered(p, *buffer); });
-        add(by_page, role::other, [=](const std::string& p) { return sum_buffered(p, *page); });
+            [=](const std::string& p) { return sum_by_read(p, *buffer); });
+        add(by_page, role::other, [=](const std::string& p) { return sum_by_read(p, *page); });
         add(by_whole, role::other, sum_whole);
         made.expectations.push_back({mapped, "", "read()", 0, group});
     }

@@ -45,17 +45,10 @@ std::uint64_t fill_deque(std::size_t n) { return fill_standard<std::deque<std::u
 
 // ---- by hand ----
 
-/// The size is a local variable: nobody else can see it, and nothing publishes it.
 std::uint64_t fill_raw(const std::string& path, std::size_t n, faults how) {
     growing_file file(path, how);
-    std::uint64_t* const words = file.words();
-    std::size_t ready = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        if (i == ready) [[unlikely]]
-            ready = file.make_room(i);
-        words[i] = element(i);
-    }
-    return checksum(words, n);
+    store_all(file, n, make_element);
+    return checksum(file.words(), n);
 }
 
 // ---- write() ----
@@ -64,16 +57,8 @@ template <std::size_t BufferBytes>
 std::uint64_t fill_by_write(const std::string& path, std::size_t n) {
     const descriptor file(path, O_RDWR | O_CREAT | O_EXCL);
     std::array<std::uint64_t, BufferBytes / word_bytes> buffer;
-    std::size_t used = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        if (used == buffer.size()) [[unlikely]] {
-            write_all(file, buffer.data(), used);
-            used = 0;
-        }
-        buffer[used++] = element(i);
-    }
-    write_all(file, buffer.data(), used);
-    return checksum(file_words{file}, n);
+    write_all_through(buffer, file, n, make_element);
+    return checksum(file_words(file), n);
 }
 
 // ---- the workloads ----

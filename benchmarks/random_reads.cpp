@@ -2,6 +2,7 @@
 //
 // What does the first read of a page cost, and what a random read after it?
 
+#include "support/file_words.hpp"
 #include "support/posix.hpp"
 #include "support/random.hpp"
 #include "support/results.hpp"
@@ -18,8 +19,6 @@ namespace bench {
 namespace {
 
 using words_span = mmstl::mapped_span<const std::uint64_t>;
-
-constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 
 /// The indices of one word in each page, pages in random order.
 using page_order = std::vector<std::uint64_t>;
@@ -55,20 +54,6 @@ template <typename Work> std::uint64_t timed(meter& watch, Work work) {
     return total;
 }
 
-/// Lets pread() be indexed like memory.
-class pread_words {
-public:
-    explicit pread_words(const descriptor& in) : in_(in) {}
-    std::uint64_t operator[](std::uint64_t index) const {
-        std::uint64_t word = 0;
-        in_.pread(&word, word_bytes, index * word_bytes);
-        return word;
-    }
-
-private:
-    const descriptor& in_;
-};
-
 const std::uint64_t* words_of(const raw_mapping& map) {
     return static_cast<const std::uint64_t*>(map.data());
 }
@@ -100,7 +85,7 @@ workload first_touch(environment& in) {
     });
     add("pread() of 8 bytes", role::baseline, [=](meter&) {
         const descriptor file(path);
-        return touch_each_page(pread_words(file), *order);
+        return touch_each_page(file_words(file), *order);
     });
     made.expectations = {{"mapped_span", "", "pread()", 0},
                          {"mapped_span", "raw mmap", "raw mmap", 0.95}};
@@ -135,9 +120,9 @@ workload after_first_touch(environment& in) {
     });
     add("pread() of 8 bytes", role::baseline, [=](meter& watch) {
         const descriptor file(path);
-        const std::uint64_t touched = touch_each_page(pread_words(file), *order);
+        const std::uint64_t touched = touch_each_page(file_words(file), *order);
         return touched +
-               timed(watch, [&] { return read_at_random(pread_words(file), size, reads); });
+               timed(watch, [&] { return read_at_random(file_words(file), size, reads); });
     });
     made.expectations = {{"mapped_span", "", "pread()", 5},
                          {"mapped_span", "raw mmap", "raw mmap", 0.95}};
@@ -192,7 +177,7 @@ workload pages_after_first_touch(environment& in) {
     const char* const by_pread = "pread() of 4 KiB";
     add(by_pread, role::baseline, [=](meter& watch) {
         const descriptor file(path);
-        const std::uint64_t touched = touch_each_page(pread_words(file), *order);
+        const std::uint64_t touched = touch_each_page(file_words(file), *order);
         std::array<std::uint64_t, page_words> buffer;
         const auto page = [&](std::size_t i) {
             file.pread(buffer.data(), sizeof buffer, i * word_bytes);
@@ -204,7 +189,8 @@ workload pages_after_first_touch(environment& in) {
         const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
             std::fopen(path.c_str(), "rb"), [](std::FILE* f) { return std::fclose(f); });
         if (!file) fail("fopen", path);
-        const std::uint64_t touched = touch_each_page(pread_words(descriptor(path)), *order);
+        const descriptor touching(path);
+        const std::uint64_t touched = touch_each_page(file_words(touching), *order);
         std::array<std::uint64_t, page_words> buffer;
         const auto page = [&](std::size_t i) {
             (void)std::fseek(file.get(), static_cast<long>(i * word_bytes), SEEK_SET);

@@ -5,6 +5,7 @@
 #include "support/posix.hpp"
 #include "support/results.hpp"
 #include "support/sum.hpp"
+#include "support/whole_file.hpp"
 #include "workloads.hpp"
 
 #include <memory>
@@ -59,18 +60,8 @@ std::uint64_t scan_read(const std::string& path, bool is_first, meter& watch, wo
 }
 
 std::uint64_t scan_copy(const std::string& path, bool is_first, meter& watch) {
-    const descriptor in(path);
-    const std::size_t size = in.size_bytes();
-    const auto all =
-        std::make_unique_for_overwrite<std::uint64_t[]>(size / sizeof(std::uint64_t) + 1);
-    auto* const bytes = reinterpret_cast<char*>(all.get());
-    std::size_t filled = 0;
-    while (filled < size) { // the kernel reads at most 2 GiB at a time
-        const std::size_t got = in.read(bytes + filled, size - filled);
-        if (got == 0) break;
-        filled += got;
-    }
-    return scan(is_first, watch, [&] { return pass_over(all.get(), filled); });
+    file_in_buffer all(path);
+    return scan(is_first, watch, [&] { return pass_over(all.data(), all.size_bytes()); });
 }
 
 } // namespace

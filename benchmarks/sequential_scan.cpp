@@ -46,18 +46,11 @@ std::uint64_t scan_raw_sequential(const cached_file& file) {
 }
 
 std::uint64_t scan_read(const cached_file& file, word_buffer& buffer) {
-    const descriptor in(file.path());
-    return sum_stream(buffer, [&](void* to, std::size_t bytes) { return in.read(to, bytes); });
+    return sum_by_read(file.path(), buffer);
 }
 
 std::uint64_t scan_pread(const cached_file& file, word_buffer& buffer) {
-    const descriptor in(file.path());
-    std::size_t offset = 0;
-    return sum_stream(buffer, [&](void* to, std::size_t bytes) {
-        const std::size_t got = in.pread(to, bytes, offset);
-        offset += got;
-        return got;
-    });
+    return sum_by_pread(file.path(), buffer);
 }
 
 /// Reads all of it before it looks at any.

@@ -2,6 +2,7 @@
 //
 // What does it cost to look at a few places of a large file, and how much of it is read?
 
+#include "support/file_words.hpp"
 #include "support/loaded_bytes.hpp"
 #include "support/posix.hpp"
 #include "support/random.hpp"
@@ -32,7 +33,7 @@ std::size_t place(std::size_t i, std::size_t n_words) {
     return i * part + index_below(part, i);
 }
 
-std::uint64_t look_at(const std::uint64_t* words, std::size_t n_words) {
+template <class Words> std::uint64_t look_at(const Words& words, std::size_t n_words) {
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < n_places; ++i) total += words[place(i, n_words)];
     return total;
@@ -53,14 +54,7 @@ std::uint64_t look_by_hand(const std::string& path, bool advised) {
 
 std::uint64_t look_by_pread(const std::string& path) {
     const descriptor in(path);
-    const std::size_t n_words = in.size_bytes() / sizeof(std::uint64_t);
-    std::uint64_t total = 0;
-    for (std::size_t i = 0; i < n_places; ++i) {
-        std::uint64_t word = 0;
-        in.pread(&word, sizeof word, place(i, n_words) * sizeof word);
-        total += word;
-    }
-    return total;
+    return look_at(file_words(in), in.size_bytes() / sizeof(std::uint64_t));
 }
 
 /// What a program does that knows of nothing else: reads it all, and takes what it wants.

@@ -2,6 +2,7 @@
 //
 // Are pages slower to come in when several threads touch them at once?
 
+#include "support/file_words.hpp"
 #include "support/posix.hpp"
 #include "support/results.hpp"
 #include "support/workers.hpp"
@@ -101,11 +102,8 @@ void threads_on_one_file(registry& into, environment& in) {
             [=](std::size_t i) -> work {
                 const auto file = std::make_shared<descriptor>(path);
                 return [=](std::uint64_t) {
-                    return look_at_part(i, n, n_pages, [&](std::size_t at) {
-                        std::uint64_t word = 0;
-                        file->pread(&word, sizeof word, at * sizeof word);
-                        return word;
-                    });
+                    const file_words words(*file);
+                    return look_at_part(i, n, n_pages, [&](std::size_t at) { return words[at]; });
                 };
             },
             false);

@@ -5,23 +5,25 @@
 #ifndef MMSTL_BENCHMARKS_GROWING_FILE_HPP
 #define MMSTL_BENCHMARKS_GROWING_FILE_HPP
 
+#include "file_words.hpp"
 #include "posix.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
+#include <type_traits>
 
 namespace bench {
-
-inline constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 
 /// What is appended as the i-th element: cheap, and nothing that a kernel could merge or skip.
 constexpr std::uint64_t element(std::size_t i) noexcept {
     return std::uint64_t{i} * 0x9e3779b97f4a7c15U;
 }
+
+/// The same as an object, whose type says what it does: a pointer to a function might be called.
+inline constexpr auto make_element = [](std::size_t i) noexcept { return element(i); };
 
 /// The largest prime that is not above `n`, which is at least 2.
 constexpr std::size_t prime_at_most(std::size_t n) noexcept {
@@ -111,26 +113,50 @@ private:
     bool touches_ = false;
 };
 
-/// Lets pread() be indexed like memory.
-struct file_words {
-    const descriptor& file;
-
-    std::uint64_t operator[](std::size_t i) const {
-        std::uint64_t word = 0;
-        if (file.pread(&word, word_bytes, i * word_bytes) != word_bytes)
-            throw std::runtime_error("the file is shorter than what was written");
-        return word;
+/// Stores `n` elements, whatever `make(i)` returns, as someone does who fills a mapping by hand. The
+/// size is a local variable: nobody else can see it, and nothing publishes it.
+template <class Make> void store_all(growing_file& to, std::size_t n, Make make) {
+    using element_type = std::invoke_result_t<Make&, std::size_t>;
+    constexpr std::size_t words_each = sizeof(element_type) / word_bytes;
+    auto* const at = reinterpret_cast<element_type*>(to.words());
+    std::size_t ready = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (i == ready) [[unlikely]]
+            ready = to.make_room(i * words_each) / words_each;
+        at[i] = make(i);
     }
-};
+}
 
-inline void write_all(const descriptor& to, const std::uint64_t* words, std::size_t n) {
-    const auto* at = reinterpret_cast<const std::byte*>(words);
-    for (std::size_t left = n * word_bytes; left > 0;) {
+inline void write_all(const descriptor& to, const void* from, std::size_t n_bytes) {
+    const auto* at = static_cast<const std::byte*>(from);
+    for (std::size_t left = n_bytes; left > 0;) {
         const ssize_t put = ::write(to.get(), at, left);
         if (put < 0) fail("write", "");
         at += put;
         left -= static_cast<std::size_t>(put);
     }
+}
+
+/// Hands `n` elements, whatever `make(i)` returns, to `flush(first, count)`, a buffer at a time.
+template <class Buffer, class Make, class Flush>
+void buffer_all(Buffer& buffer, std::size_t n, Make make, Flush flush) {
+    std::size_t used = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (used == buffer.size()) [[unlikely]] {
+            flush(buffer.data(), used);
+            used = 0;
+        }
+        buffer[used++] = make(i);
+    }
+    flush(buffer.data(), used);
+}
+
+/// The same by write().
+template <class Buffer, class Make>
+void write_all_through(Buffer& buffer, const descriptor& to, std::size_t n, Make make) {
+    buffer_all(buffer, n, make, [&](const auto* first, std::size_t count) {
+        write_all(to, first, count * sizeof *first);
+    });
 }
 
 } // namespace bench

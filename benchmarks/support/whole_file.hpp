@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// A file read whole into memory of its own, with and without zeros written there before.
+// A file read whole: into memory of its own, with and without zeros written there before, or piece by
+// piece.
 
 #ifndef MMSTL_BENCHMARKS_WHOLE_FILE_HPP
 #define MMSTL_BENCHMARKS_WHOLE_FILE_HPP
 
 #include "posix.hpp"
+#include "sum.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +33,21 @@ template <class Read> std::size_t read_all(void* to, std::size_t bytes, Read rea
 inline std::size_t read_whole(const descriptor& in, void* to, std::size_t bytes) {
     return read_all(to, bytes,
                     [&](void* at, std::size_t n, std::size_t) { return in.read(at, n); });
+}
+
+/// Sums a file piece by piece, through a buffer that is there already.
+[[nodiscard]] inline std::uint64_t sum_by_read(const std::string& path, word_buffer& buffer) {
+    const descriptor in(path);
+    return sum_stream(buffer, [&](void* to, std::size_t bytes) { return in.read(to, bytes); });
+}
+[[nodiscard]] inline std::uint64_t sum_by_pread(const std::string& path, word_buffer& buffer) {
+    const descriptor in(path);
+    std::size_t offset = 0;
+    return sum_stream(buffer, [&](void* to, std::size_t bytes) {
+        const std::size_t got = in.pread(to, bytes, offset);
+        offset += got;
+        return got;
+    });
 }
 
 [[nodiscard]] constexpr std::size_t words_for(std::size_t bytes) noexcept {
