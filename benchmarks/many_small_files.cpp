@@ -2,6 +2,7 @@
 //
 // From which size on is a file better mapped than read?
 
+#include "peers/boost_iostreams.hpp"
 #include "support/posix.hpp"
 #include "support/results.hpp"
 #include "support/sum.hpp"
@@ -215,13 +216,19 @@ void many_small_files(registry& into, environment& in) {
         });
         add("raw mmap", role::other, sum_raw);
         add(by_read, role::baseline, [=](const std::string& p) { return sum_by_read(p, *buffer); });
+        add("pread(), 256 KiB buffer", role::other,
+            [=](const std::string& p) { return sum_by_pread(p, *buffer); });
         add(to_the_end, role::other,
             [=](const std::string& p) { return sum_to_the_end(p, *buffer); });
         add("read() into a fresh buffer", role::other, sum_fresh);
         add("ifstream", role::other,
             [=](const std::string& p) { return sum_ifstream(p, *buffer); });
         add("fread()", role::other, [=](const std::string& p) { return sum_fread(p, *buffer); });
+        if (peers::has_boost_iostreams)
+            add(peers::boost_mapped_file, role::other, peers::sum_by_boost);
     }
+    if (!peers::has_boost_iostreams)
+        made.skipped.push_back({peers::boost_mapped_file, peers::no_boost_iostreams});
     into.push_back(std::move(made));
 }
 

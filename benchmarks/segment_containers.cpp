@@ -2,6 +2,7 @@
 //
 // How fast are maps filled and searched whose nodes are in a segment?
 
+#include "peers/allocators.hpp"
 #include "peers/boost_interprocess.hpp"
 #include "support/posix.hpp"
 #include "support/results.hpp"
@@ -11,10 +12,11 @@
 
 #include <fmt/format.h>
 #include <functional>
-#include <malloc.h>
 #include <map>
 #include <memory>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -25,22 +27,29 @@ using word = std::uint64_t;
 /// Without memory of its own: of a map on malloc.
 struct nothing {};
 
-template <class Map> std::unique_ptr<entries> make_map() {
-    return std::make_unique<entries_in<nothing, Map>>(nothing{}, [](nothing&) { return Map(); });
+template <class Map> std::unique_ptr<entries> make_map(const typename Map::allocator_type& from) {
+    return std::make_unique<entries_in<nothing, Map>>(nothing{},
+                                                      [&](nothing&) { return Map(from); });
 }
 
 /// A way to have a map, which is made new and empty in the file `path` if it needs one.
 struct way {
-    const char* name;
+    std::string name;
     bench::role role;
     std::function<std::unique_ptr<entries>(const std::string& path)> make;
 };
 
 struct kind {
-    const char* name;     ///< "map"
-    const char* standard; ///< "std::map"
+    std::string name;     ///< "map"
+    std::string standard; ///< "std::map, malloc"
     std::vector<way> ways;
+    std::vector<skipped_arm> skipped = {};
 };
+
+using pair = std::pair<const word, word>;
+template <class Allocator> using ordered = std::map<word, word, std::less<word>, Allocator>;
+template <class Allocator>
+using hashed = std::unordered_map<word, word, std::hash<word>, std::equal_to<word>, Allocator>;
 
 constexpr const char* in_file = "segment, file";
 constexpr const char* in_memory = "segment, anonymous";
@@ -48,34 +57,58 @@ constexpr const char* by_boost = "Boost.Interprocess, file";
 /// For one that cannot grow: more than twice of what its nodes and its buckets take.
 constexpr std::size_t boost_bytes_per_entry = 256;
 
-template <class InSegment, class OnMalloc> kind describe(const char* name, const char* standard) {
-    return {name,
-            standard,
-            {{in_file, role::ours,
-              [](const std::string& path) {
-                  return make_map_in<InSegment>(mmstl::segment::create(path));
-              }},
-             {in_memory, role::ours,
-              [](const std::string&) {
-                  return make_map_in<InSegment>(mmstl::segment::create(mmstl::anonymous()));
-              }},
-             {standard, role::baseline, [](const std::string&) { return make_map<OnMalloc>(); }}}};
+/// The same map as `StandardOn`, with the allocator of another library.
+template <template <class> class StandardOn, class Functions>
+void add_peer(kind& to, const char* name, const peers::found<Functions>& found) {
+    if (!found.functions) {
+        to.skipped.push_back({name, found.reason});
+        return;
+    }
+    to.ways.push_back({name, role::baseline, [&found](const std::string&) {
+                           using allocator = peers::peer_allocator<pair, Functions>;
+                           return make_map<StandardOn<allocator>>(allocator(*found.functions));
+                       }});
+}
+
+template <class InSegment, template <class> class StandardOn>
+kind describe(const char* name, const char* standard, const char* on_mimalloc,
+              const char* on_jemalloc) {
+    kind made{name,
+              standard,
+              {{in_file, role::ours,
+                [](const std::string& path) {
+                    return make_map_in<InSegment>(mmstl::segment::create(path));
+                }},
+               {in_memory, role::ours,
+                [](const std::string&) {
+                    return make_map_in<InSegment>(mmstl::segment::create(mmstl::anonymous()));
+                }},
+               {standard, role::baseline, [](const std::string&) {
+                    return make_map<StandardOn<std::allocator<pair>>>({});
+                }}}};
+    add_peer<StandardOn>(made, on_mimalloc, peers::find_mimalloc());
+    add_peer<StandardOn>(made, on_jemalloc, peers::find_jemalloc());
+    return made;
 }
 
 std::vector<kind> kinds(std::size_t n) {
-    std::vector<kind> all = {
-        describe<mmstl::map<word, word>, std::map<word, word>>("map", "std::map, malloc"),
-        describe<mmstl::unordered_map<word, word>, std::unordered_map<word, word>>(
-            "unordered_map", "std::unordered_map, malloc")};
+    std::vector<kind> all = {describe<mmstl::map<word, word>, ordered>("map", "std::map, malloc",
+                                                                       "std::map, mimalloc",
+                                                                       "std::map, jemalloc"),
+                             describe<mmstl::unordered_map<word, word>, hashed>(
+                                 "unordered_map", "std::unordered_map, malloc",
+                                 "std::unordered_map, mimalloc", "std::unordered_map, jemalloc")};
     const std::size_t boost_bytes = n * boost_bytes_per_entry + (1 << 20);
-    if (peers::has_boost_interprocess) {
-        all[0].ways.push_back({by_boost, role::other, [=](const std::string& path) {
-                                   return peers::make_boost_map(path, boost_bytes);
-                               }});
-        all[1].ways.push_back({by_boost, role::other, [=](const std::string& path) {
-                                   return peers::make_boost_unordered_map(path, boost_bytes);
-                               }});
+    if (!peers::has_boost_interprocess) {
+        for (kind& of : all) of.skipped.push_back({by_boost, peers::no_boost_interprocess});
+        return all;
     }
+    all[0].ways.push_back({by_boost, role::other, [=](const std::string& path) {
+                               return peers::make_boost_map(path, boost_bytes);
+                           }});
+    all[1].ways.push_back({by_boost, role::other, [=](const std::string& path) {
+                               return peers::make_boost_unordered_map(path, boost_bytes);
+                           }});
     return all;
 }
 
@@ -106,7 +139,7 @@ workload fill(environment& in, const kind& of) {
     made.set_up = [=, where = in.directory] { return lacking(where, n * boost_bytes_per_entry); };
     made.prepare = [=](const arm&) {
         clear();
-        ::malloc_trim(0); // what an arm has freed, or the next one would not pay for its pages
+        peers::give_back_all(); // or the next one would not pay for its pages
         claim_free_memory(n * boost_bytes_per_entry);
     };
     made.tear_down = clear;
@@ -182,8 +215,7 @@ void segment_containers(registry& into, environment& in) {
                 made.expectations.push_back(
                     {ours, by_boost, "Boost.Interprocess", in.quick ? 0 : boost_at_least});
             }
-            if (!peers::has_boost_interprocess)
-                made.skipped.push_back({by_boost, peers::no_boost_interprocess});
+            made.skipped = of.skipped;
             into.push_back(std::move(made));
         };
         add(fill(in, of), 1.5);

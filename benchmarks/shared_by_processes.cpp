@@ -20,6 +20,7 @@ namespace {
 
 constexpr const char* mapped = "mapped_span";
 constexpr const char* by_hand = "raw mmap";
+constexpr const char* by_hand_private = "raw mmap, MAP_PRIVATE";
 constexpr const char* by_vector = "read() into a std::vector";
 constexpr const char* by_buffer = "read() into a buffer, not zeroed";
 
@@ -60,6 +61,13 @@ public:
 
 private:
     mmstl::mapped_span<const std::uint64_t> all_;
+};
+
+/// Of which a page is this process's alone as soon as it is changed, and before that everyone's.
+class private_mapping : public raw_mapping {
+public:
+    explicit private_mapping(const std::string& path)
+        : raw_mapping(descriptor(path), path, PROT_READ | PROT_WRITE, MAP_PRIVATE) {}
 };
 
 struct processes {
@@ -138,6 +146,8 @@ void shared_by_processes(registry& into, environment& in) {
     };
     add(mapped, role::ours, [](const std::string& p) { return hold<file_in_span>(p); });
     add(by_hand, role::other, [](const std::string& p) { return hold<raw_mapping>(p); });
+    add(by_hand_private, role::other,
+        [](const std::string& p) { return hold<private_mapping>(p); });
     add(by_vector, role::baseline, [](const std::string& p) { return hold<file_in_vector>(p); });
     add(by_buffer, role::baseline, [](const std::string& p) { return hold<file_in_buffer>(p); });
     made.expectations = {{mapped, "", "each reading it in", 0}, {mapped, by_hand, by_hand, 0}};

@@ -88,4 +88,10 @@ const found<jemalloc>& find_jemalloc() {
     return once;
 }
 
+void give_back_all() {
+    c_library::give_back();
+    if (const auto& found = find_mimalloc().functions) found->give_back();
+    if (const auto& found = find_jemalloc().functions) found->give_back();
+}
+
 } // namespace bench::peers

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <malloc.h>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -43,6 +44,34 @@ struct jemalloc {
     void give_back() const;
 };
 
+/// For containers of the standard library. `from` outlives them.
+template <class T, class Functions> class peer_allocator {
+public:
+    using value_type = T;
+
+    explicit peer_allocator(const Functions& from) noexcept : from_(&from) {}
+    template <class U>
+    explicit(false) peer_allocator(const peer_allocator<U, Functions>& other) noexcept
+        : from_(&other.from()) {}
+
+    [[nodiscard]] T* allocate(std::size_t n) {
+        static_assert(alignof(T) <= alignof(std::max_align_t));
+        void* const p = from_->allocate(n * sizeof(T));
+        if (p == nullptr) throw std::bad_alloc();
+        return static_cast<T*>(p);
+    }
+    void deallocate(T* p, std::size_t n) noexcept { from_->deallocate(p, n * sizeof(T)); }
+
+    [[nodiscard]] const Functions& from() const noexcept { return *from_; }
+    template <class U>
+    [[nodiscard]] bool operator==(const peer_allocator<U, Functions>&) const noexcept {
+        return true;
+    }
+
+private:
+    const Functions* from_;
+};
+
 /// A library that was looked for once, and is never unloaded: threads may have memory of it.
 template <class Functions> struct found {
     std::optional<Functions> functions;
@@ -56,6 +85,9 @@ template <class Functions> struct found {
 /// The same. glibc has no room for the thread-local variables of jemalloc in a program that begins
 /// without it, unless told by GLIBC_TUNABLES, as benchmarks/run does.
 [[nodiscard]] const found<jemalloc>& find_jemalloc();
+
+/// Lets the kernel have what was freed, of all that are there.
+void give_back_all();
 
 } // namespace bench::peers
 
