@@ -29,8 +29,8 @@ struct crew {
 };
 
 constexpr std::size_t n_live = 4096;
-/// In a run.
-constexpr std::size_t n_replaced = 200'000;
+/// In a run, and before the first one.
+constexpr std::size_t n_replaced(bool quick) { return quick ? 50'000 : 200'000; }
 /// By each of several, who are told and who tell, before and after a run: a part of a millisecond.
 constexpr std::size_t n_replaced_together = 1'000'000;
 /// So many times four thousand blocks of a quarter of a KiB, for Boost.Interprocess.
@@ -40,12 +40,13 @@ constexpr std::size_t boost_file_bytes(const crew& who) {
 
 /// Workers that replace blocks of the same heap, each its own. `keeper` is what the blocks live in.
 template <class Keeper, class Allocator>
-std::unique_ptr<workers> begin_churning(crew who, Keeper keeper, Allocator from) {
+std::unique_ptr<workers> begin_churning(crew who, std::size_t n_before, Keeper keeper,
+                                        Allocator from) {
     return assemble(
         who.what,
-        [kept = std::make_shared<Keeper>(std::move(keeper)), from](std::size_t i) -> work {
+        [=, kept = std::make_shared<Keeper>(std::move(keeper))](std::size_t i) -> work {
             const auto blocks = std::make_shared<churner<Allocator>>(from, n_live, i + 1);
-            blocks->replace(n_replaced); // spans and lists are as they stay from now on
+            blocks->replace(n_before); // spans and lists are as they stay from now on
             return [=](std::uint64_t n) { return blocks->replace(n); };
         },
         who.size);
@@ -104,14 +105,15 @@ workload churn(environment& in, const char* name, const std::string& question, c
                              .operations = who.size * n_each,
                              .works_alone = who.what == work_as::caller});
     };
+    const std::size_t n_before = n_replaced(in.quick);
     const auto begin_in = [=](mmstl::segment in_segment) {
         const auto from = in_segment.allocator<std::byte>();
-        return begin_churning(who, std::move(in_segment), from);
+        return begin_churning(who, n_before, std::move(in_segment), from);
     };
-    const auto begin_by = [=](auto from) { return begin_churning(who, nothing{}, from); };
+    const auto begin_by = [=](auto from) { return begin_churning(who, n_before, nothing{}, from); };
     // About as long for each, but for Boost.Interprocess.
     const auto often = static_cast<std::int64_t>(
-        in.quick ? std::max<std::size_t>(1, 1'600'000 / (who.size * n_each)) : 10'000'000 / n_each);
+        in.quick ? std::max<std::size_t>(1, 800'000 / (who.size * n_each)) : 10'000'000 / n_each);
     add(in_file, role::ours, often, [=] { return begin_in(mmstl::segment::create(path)); });
     add(in_memory, role::ours, often,
         [=] { return begin_in(mmstl::segment::create(mmstl::anonymous())); });
@@ -130,7 +132,7 @@ workload churn(environment& in, const char* name, const std::string& question, c
         add(by_boost, role::other, 1, [=] {
             auto heap = peers::make_boost_heap(path, boost_file_bytes(who));
             const boost_blocks from{heap.get()};
-            return begin_churning(who, std::move(heap), from);
+            return begin_churning(who, n_before, std::move(heap), from);
         });
     else
         made.skipped.push_back({by_boost, peers::no_boost_interprocess});
@@ -140,8 +142,9 @@ workload churn(environment& in, const char* name, const std::string& question, c
 } // namespace
 
 void allocator_churn(registry& into, environment& in) {
-    workload alone = churn(in, "churn.one_thread",
-                           "Allocate and free blocks of many sizes, one thread", {}, n_replaced);
+    workload alone =
+        churn(in, "churn.one_thread", "Allocate and free blocks of many sizes, one thread", {},
+              n_replaced(in.quick));
     for (const char* const ours : {in_file, in_memory}) {
         alone.expectations.push_back({ours, by_mimalloc, by_mimalloc, 1 / 1.2});
         alone.expectations.push_back({ours, by_jemalloc, by_jemalloc, 0});
@@ -150,7 +153,7 @@ void allocator_churn(registry& into, environment& in) {
     }
     into.push_back(std::move(alone));
 
-    const std::size_t n_each = in.quick ? n_replaced : n_replaced_together;
+    const std::size_t n_each = in.quick ? n_replaced(true) : n_replaced_together;
     const auto add_together = [&](workload together, const std::string& who, double at_least) {
         for (const char* const ours : {in_file, in_memory}) {
             together.expectations.push_back(

@@ -136,7 +136,7 @@ std::uint64_t stream_all(const std::string& path, std::size_t n, durable until) 
 } // namespace
 
 void append_to_new_file(registry& into, environment& in) {
-    const std::size_t bytes = std::size_t{in.quick ? 16U : 256U} << 20;
+    const std::size_t bytes = std::size_t{in.quick ? 8U : 256U} << 20;
     const std::size_t n = bytes / sizeof(record);
     const std::string path = in.directory + "/append_to_new_file";
     workload made{.name = "append.new_file",

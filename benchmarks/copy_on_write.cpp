@@ -82,7 +82,7 @@ using way = std::uint64_t (*)(const std::string& path, std::size_t one_of, std::
 } // namespace
 
 void copy_on_write(registry& into, environment& in) {
-    const std::size_t bytes = std::size_t{in.quick ? 16U : 256U} << 20;
+    const std::size_t bytes = std::size_t{in.quick ? 4U : 256U} << 20;
     std::shared_ptr<cached_file> file;
     workload made =
         own_file_workload(in, bytes, "copy_on_write",

@@ -16,7 +16,7 @@ constexpr const char* mapped = "mapped_span";
 constexpr const char* by_hand = "raw mmap";
 constexpr const char* by_pread = "pread() of the first";
 constexpr const char* by_vector = "read() of the whole file";
-constexpr const char* by_buffer = "the same into a buffer, not zeroed";
+constexpr const char* by_buffer = "read() of the whole, not zeroed";
 
 // Elements are bytes here, so that a user's own file may have any length.
 using bytes_span = mmstl::mapped_span<const unsigned char>;
@@ -66,13 +66,15 @@ void open_to_first_element(registry& into, environment& in) {
         add(name, role::other, iterations_for(file.size_bytes()), work);
         made.arms.back().fresh_bytes = file.size_bytes();
     };
-    if (fits_twice(file)) {
-        add_copying(by_vector, first_of_whole<file_in_vector>);
+    const char* const no_copy = fits_twice(file) ? nullptr : "not enough memory for a copy";
+    if (no_copy != nullptr)
+        made.skipped.push_back({by_buffer, no_copy});
+    else
         add_copying(by_buffer, first_of_whole<file_in_buffer>);
-    } else {
-        for (const char* const name : {by_vector, by_buffer})
-            made.skipped.push_back({name, "not enough memory for a copy"});
-    }
+    if (in.quick || no_copy != nullptr)
+        made.skipped.push_back({by_vector, in.quick ? "quick run" : no_copy});
+    else
+        add_copying(by_vector, first_of_whole<file_in_vector>);
 
     // Of a small file there is little to read: nothing to expect then.
     const double at_least = file.size_bytes() >= std::size_t{64} << 20 ? 100 : 0;

@@ -101,7 +101,7 @@ template <auto Touch> std::uint64_t touch_buffer(const std::string& path, const 
 } // namespace
 
 void page_granularity(registry& into, environment& in) {
-    const std::size_t bytes = std::size_t{in.quick ? 8U : 128U} << 20;
+    const std::size_t bytes = std::size_t{in.quick ? 4U : 128U} << 20;
     std::shared_ptr<cached_file> file;
     workload made = own_file_workload(in, bytes, "page_granularity",
                                       "Touch one byte of each page of a file, from open to close",

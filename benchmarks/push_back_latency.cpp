@@ -118,7 +118,7 @@ std::string describe(const histogram& times) {
 } // namespace
 
 void push_back_latency(registry& into, environment& in) {
-    const std::size_t n = in.quick ? std::size_t{1} << 19 : std::size_t{16} << 20;
+    const std::size_t n = in.quick ? std::size_t{1} << 17 : std::size_t{16} << 20;
     const std::string path = in.directory + "/push_back_latency";
     workload made{.name = "push_back.latency",
                   .question = "The time of each single push_back",

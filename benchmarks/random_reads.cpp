@@ -97,7 +97,7 @@ workload after_first_touch(environment& in) {
         file_workload(in, "random.reads", "Random reads of 8 bytes, after the first touch",
                       cache_state::read_ahead);
     made.unit = "read";
-    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 17 : std::uint64_t{1} << 24;
+    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 16 : std::uint64_t{1} << 24;
     made.cache += fmt::format("; {} reads", reads);
     made.expected_seconds = static_cast<double>(reads) * 6e-6 + 1;
     const std::string path = in.file.path();
@@ -145,7 +145,7 @@ workload pages_after_first_touch(environment& in) {
         file_workload(in, "random.pages", "Random reads of 4 KiB, after the first touch",
                       cache_state::read_ahead);
     made.unit = "read";
-    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 14 : std::uint64_t{1} << 20;
+    const std::uint64_t reads = in.quick ? std::uint64_t{1} << 13 : std::uint64_t{1} << 20;
     made.cache += fmt::format("; {} reads, each summed", reads);
     made.expected_seconds = static_cast<double>(reads) * 4e-5 + 1;
     const std::string path = in.file.path();

@@ -94,7 +94,7 @@ std::vector<std::string> judge(const results& of) {
 } // namespace
 
 void reopen_segment(registry& into, environment& in) {
-    const std::size_t n = in.quick ? 100'000 : 1'000'000;
+    const std::size_t n = in.quick ? 30'000 : 1'000'000;
     workload made{.name = "reopen.segment",
                   .question = "From open to the first lookup in a map; closing not included",
                   .cache = fmt::format("{} entries of uint64_t and uint64_t; the files are in the "

@@ -115,7 +115,7 @@ std::vector<std::string> explain(const reopened& state) {
 }
 
 workload reopen(environment& in, const char* name, const char* question, cache_state cache) {
-    const std::size_t size = std::size_t{in.quick ? 64U : 1024U} << 20;
+    const std::size_t size = std::size_t{in.quick ? 16U : 1024U} << 20;
     const bool cold = cache == cache_state::cold;
     workload made{.name = name,
                   .question = question,

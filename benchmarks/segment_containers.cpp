@@ -112,7 +112,7 @@ std::vector<kind> kinds(std::size_t n) {
     return all;
 }
 
-std::size_t count(const environment& in) { return in.quick ? 100'000 : 1'000'000; }
+std::size_t count(const environment& in) { return in.quick ? 30'000 : 1'000'000; }
 
 std::string lacking(const std::string& directory, std::size_t n_bytes) {
     if (2 * n_bytes > available_memory_bytes()) return "not enough memory is available";

@@ -88,7 +88,7 @@ struct processes {
 
 void shared_by_processes(registry& into, environment& in) {
     const std::size_t n = in.quick ? 4 : 8;
-    const std::size_t bytes = std::size_t{in.quick ? 8U : 64U} << 20;
+    const std::size_t bytes = std::size_t{in.quick ? 4U : 64U} << 20;
     const auto file = std::make_shared<cached_file>(in.directory + "/shared", bytes,
                                                     cached_file::origin::generated);
     workload made{.name = "shared.processes",

@@ -35,7 +35,7 @@ template <class Vector> void fill(Vector& words, std::size_t n) {
 } // namespace
 
 void sum_of_segment_vector(registry& into, environment& in) {
-    const std::size_t n = in.quick ? 8'000'000 : 50'000'000;
+    const std::size_t n = in.quick ? 4'000'000 : 50'000'000;
     const std::string path = in.directory + "/sum.mms";
     workload made{.name = "sum.segment_vector",
                   .question = "Sum of a vector of 64-bit integers in a segment",

@@ -64,7 +64,7 @@ std::string compare_pages(const vectors& v) {
 } // namespace
 
 void sum_of_vector(registry& into, environment& in) {
-    const std::size_t size = std::size_t{in.quick ? 64U : 512U} << 20;
+    const std::size_t size = std::size_t{in.quick ? 32U : 512U} << 20;
     workload made{.name = "sum.vector",
                   .question = "Sum of a vector of 64-bit integers that is open and in memory",
                   .cache = format_bytes(size) +

@@ -52,7 +52,7 @@ HEADLINE = [
      None),
     ('scan a file again that is open', 'scan.repeated', 'each later pass', 'mapped_span', None),
     ('have the first element of a large file, and all others at hand', 'open.first_element', '',
-     'mapped_span', 'the same into a buffer, not zeroed'),
+     'mapped_span', 'read() of the whole, not zeroed'),
     ('have the first element of a large file, and no other', 'open.first_element', '',
      'mapped_span', 'pread() of the first'),
     ('read 8 bytes here and there, in the cache', 'random.reads', '', 'mapped_span', None),
@@ -389,7 +389,7 @@ def claim_large(r):
 
 def claim_lazy(r):
     found = r.compare('open.first_element', '', 'mapped_span',
-                      'the same into a buffer, not zeroed')
+                      'read() of the whole, not zeroed')
     if found is None:
         return NOT_MEASURED
     row, other, ratio = found
