@@ -180,7 +180,7 @@ public:
     void kill(int signal = SIGKILL) const noexcept { ::kill(pid_, signal); }
 
     /// Waits for its end, and after `limit` kills it.
-    child_result wait(std::chrono::milliseconds limit = std::chrono::minutes(5)) {
+    child_result wait(std::chrono::milliseconds limit = std::chrono::seconds(60)) {
         using namespace std::chrono;
         child_result result;
         int status = 0;
@@ -213,7 +213,7 @@ private:
 /// Runs `function` in a child and waits for its end.
 template <class Function>
 child_result in_child(Function function,
-                      std::chrono::milliseconds limit = std::chrono::minutes(5)) {
+                      std::chrono::milliseconds limit = std::chrono::seconds(60)) {
     return child(std::move(function)).wait(limit);
 }
 
