@@ -12,8 +12,8 @@
 
 namespace bench {
 
-/// Puts this process into a control group of its own, of version 2, whose memory is limited: what it
-/// reads from then on is counted there, and what it had before is not. Needs root, as a rule.
+/// Puts this process into a control group of its own, whose memory is limited: what it reads from then
+/// on is counted there, and what it had before is not. Needs root, as a rule.
 class limited_memory {
 public:
     limited_memory() = default;
@@ -39,6 +39,8 @@ public:
 private:
     std::string group_;
     std::string previous_;
+    std::string limit_file_;
+    std::string unlimited_;
 };
 
 } // namespace bench
