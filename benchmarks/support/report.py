@@ -11,6 +11,7 @@ import math
 import pathlib
 import re
 import sys
+import typing
 
 COLOURS = {'ours': '#1f6fb2', 'baseline': '#d97b0f', 'other': '#9a9a9a'}
 LOSS, EVEN = '#b3261e', '#7a7a7a'
@@ -43,50 +44,87 @@ LIBRARIES = [('mmstl', 'mmstl'), ('google_benchmark', 'Google Benchmark'), ('fmt
              ('boost_iostreams', 'Boost.Iostreams'), ('boost_interprocess', 'Boost.Interprocess'),
              ('mimalloc', 'mimalloc'), ('jemalloc', 'jemalloc'), ('lmdb', 'LMDB')]
 
-# What a reader wants to do: (in words, workload, group, arm of mmstl, what to compare with).
-# The reference is an arm, or None for the best of the baselines.
+class Wish(typing.NamedTuple):
+    """What a reader wants to do, and the arms that say how it is done best."""
+    words: str
+    workload: str
+    arm: str  # of mmstl
+    reference: str = None  # an arm, or None for the best of the baselines
+    group: str = ''
+    figure: str = None  # what to compare, if not the time of a run
+    in_readme: bool = False
+
+
 HEADLINE = [
-    ('read a large file once that is in the cache', 'scan.cached', '', 'mapped_span', None),
-    ('read a large file once from the disk', 'scan.cold', '', 'mapped_span, chunks of 1 MiB', None),
-    ('read a file that was just written in small pieces', 'scan.small_folios', '', 'mapped_span',
-     None),
-    ('scan a file again that is open', 'scan.repeated', 'each later pass', 'mapped_span', None),
-    ('have the first element of a large file, and all others at hand', 'open.first_element', '',
-     'mapped_span', 'read() of the whole, not zeroed'),
-    ('have the first element of a large file, and no other', 'open.first_element', '',
-     'mapped_span', 'pread() of the first'),
-    ('read 8 bytes here and there, in the cache', 'random.reads', '', 'mapped_span', None),
-    ('read 4 KiB here and there, in the cache', 'random.pages', '', 'mapped_span', None),
-    ('read 4 KiB here and there of a file larger than memory', 'random.larger_than_memory',
-     '4 KiB', 'mapped_span, advice::random', None),
-    ('look at a few places of a file that is not in the cache', 'sparse.cold', '',
-     'mapped_span, advice::random', None),
-    ('read many files of 4 KiB', 'small_files', '4 KiB', 'mapped_span', None),
-    ('read many files of 4 KiB, with `copy_below_bytes`', 'small_files', '4 KiB',
-     'mapped_span, copied', None),
-    ('read many files of 1 MiB', 'small_files', '1 MiB', 'mapped_span', None),
-    ('have the same file in several processes', 'shared.processes', '', 'mapped_span', None),
-    ('change 1 % of the pages of a file in private', 'copy_on_write',
-     '1 % of the pages are changed', 'mapped_span, copy_on_write', None),
-    ('change every page of a file in private', 'copy_on_write', 'every page is changed',
-     'mapped_span, copy_on_write', None),
-    ('append to a new file', 'append.new_file', 'not waiting for the disk',
-     'mapped_vector, push_back()', None),
-    ('append to a new file, until it is on the disk', 'append.new_file',
-     'until it is on the disk', 'mapped_vector, push_back()', None),
-    ('append a record, each on the disk', 'append.durable', '', 'push_back() and flush()', None),
-    ('change elements in place', 'update.in_place', '', 'mapped_vector, stores',
-     'pwrite() of each'),
-    ('change elements in place, until they are on the disk', 'update.durable', '',
-     'mapped_vector, stores and flush()', None),
-    ('grow a vector', 'push_back.file', '', 'mapped_vector', 'std::vector (no file)'),
-    ('have a large vector back', 'reopen.warm', '', 'mapped_vector, reader', None),
-    ('have a large map back', 'reopen.segment', '', 'segment', None),
-    ('have a large map back (beside LMDB)', 'reopen.segment', '', 'segment', 'LMDB'),
-    ('allocate and free', 'churn.one_thread', '', 'segment, file', None),
-    ('fill a map', 'map.fill', '', 'segment, file', None),
-    ('fill a map (beside Boost.Interprocess)', 'map.fill', '', 'segment, file',
-     'Boost.Interprocess, file'),
+    Wish('read a large file once that is in the cache', 'scan.cached', 'mapped_span',
+         in_readme=True),
+    Wish('read a large file once from the disk', 'scan.cold', 'mapped_span, chunks of 1 MiB',
+         in_readme=True),
+    Wish('read a file that was just written in small pieces', 'scan.small_folios', 'mapped_span',
+         in_readme=True),
+    Wish('scan a file again that is open', 'scan.repeated', 'mapped_span',
+         group='each later pass'),
+    Wish('have the first element of a large file, and all others at hand', 'open.first_element',
+         'mapped_span', 'read() of the whole, not zeroed', in_readme=True),
+    Wish('have the first element of a large file, and no other', 'open.first_element',
+         'mapped_span', 'pread() of the first'),
+    Wish('read 8 bytes here and there, in the cache', 'random.reads', 'mapped_span',
+         in_readme=True),
+    Wish('read 4 KiB here and there, in the cache', 'random.pages', 'mapped_span'),
+    Wish('read 4 KiB here and there of a file larger than memory', 'random.larger_than_memory',
+         'mapped_span, advice::random', group='4 KiB'),
+    Wish('look at a few places of a file that is not in the cache', 'sparse.cold',
+         'mapped_span, advice::random'),
+    Wish('read many files of 4 KiB', 'small_files', 'mapped_span', group='4 KiB', in_readme=True),
+    Wish('read many files of 4 KiB, with `copy_below_bytes`', 'small_files',
+         'mapped_span, copied', group='4 KiB', in_readme=True),
+    Wish('read many files of 1 MiB', 'small_files', 'mapped_span', group='1 MiB'),
+    Wish('have the same file in several processes', 'shared.processes', 'mapped_span',
+         in_readme=True),
+    Wish('change 1 % of the pages of a file in private', 'copy_on_write',
+         'mapped_span, copy_on_write', group='1 % of the pages are changed'),
+    Wish('change every page of a file in private', 'copy_on_write', 'mapped_span, copy_on_write',
+         group='every page is changed'),
+    Wish('append to a new file', 'append.new_file', 'mapped_vector, push_back()',
+         group='not waiting for the disk', in_readme=True),
+    Wish('append to a new file, until it is on the disk', 'append.new_file',
+         'mapped_vector, push_back()', group='until it is on the disk'),
+    Wish('append a record, each on the disk', 'append.durable', 'push_back() and flush()',
+         in_readme=True),
+    Wish('change elements in place', 'update.in_place', 'mapped_vector, stores',
+         'pwrite() of each'),
+    Wish('change elements in place, until they are on the disk', 'update.durable',
+         'mapped_vector, stores and flush()', in_readme=True),
+    Wish('grow a vector', 'push_back.file', 'mapped_vector', 'std::vector (no file)',
+         in_readme=True),
+    Wish('grow a vector in a file (beside write())', 'push_back.file', 'mapped_vector'),
+    Wish('grow a vector in a file (beside mmap by hand)', 'push_back.file', 'mapped_vector',
+         'raw mmap, same growth, prefaulting'),
+    Wish('grow a vector in memory', 'push_back.memory', 'mapped_vector, anonymous', 'std::vector'),
+    Wish('have no append take long: the slowest of 10 000', 'push_back.latency',
+         'mapped_vector in a file', 'std::vector', figure='p99_99_seconds'),
+    Wish('have no append take long: the longest of all', 'push_back.latency',
+         'mapped_vector in a file', 'std::vector', figure='median_max_seconds', in_readme=True),
+    Wish('sum a vector', 'sum.vector', 'mapped_vector, range-for'),
+    Wish('have a large vector back', 'reopen.warm', 'mapped_vector, reader', in_readme=True),
+    Wish('have a large vector back from the disk', 'reopen.cold', 'mapped_vector, reader'),
+    Wish('have a large map back', 'reopen.segment', 'segment', in_readme=True),
+    Wish('have a large map back (beside LMDB)', 'reopen.segment', 'segment', 'LMDB'),
+    Wish('allocate and free', 'churn.one_thread', 'segment, file', in_readme=True),
+    Wish('allocate and free (beside Boost.Interprocess)', 'churn.one_thread', 'segment, file',
+         'Boost.Interprocess, file'),
+    Wish('allocate and free, in two processes', 'churn.two_processes', 'segment, file'),
+    Wish('allocate from new memory', 'segment.memory', 'segment, file'),
+    Wish('fill a map', 'map.fill', 'segment, file', in_readme=True),
+    Wish('fill a map (beside Boost.Interprocess)', 'map.fill', 'segment, file',
+         'Boost.Interprocess, file'),
+    Wish('look up in a map', 'map.lookup', 'segment, file'),
+    Wish('fill a hash map', 'unordered_map.fill', 'segment, file'),
+    Wish('look up in a hash map', 'unordered_map.lookup', 'segment, file'),
+    Wish('lock and unlock what nobody else wants', 'mutex.uncontended', 'robust_mutex',
+         'std::mutex'),
+    Wish('go on when the owner of a lock was killed', 'mutex.owner_killed', 'robust_mutex',
+         group='the owner has little memory', figure='p50_seconds', in_readme=True),
 ]
 
 
@@ -116,7 +154,9 @@ def size_of_group(group):
 
 
 def times(ratio):
-    return f'{ratio:.{2 if ratio < 9.95 else 0}f} ×'
+    if ratio < 99.5:
+        return f'{ratio:.{2 if ratio < 9.95 else 0}f} ×'
+    return f'{float(f"{ratio:.2g}"):,.0f} ×'.replace(',', ' ')
 
 
 def judged(ratio):
@@ -133,25 +173,61 @@ def beside(ratio, what):
     return judged(ratio) + (' as ' if 0.95 <= ratio <= 1.05 else ' than ') + what
 
 
+def load(path):
+    """The document of a results file."""
+    try:
+        document = json.loads(pathlib.Path(path).read_text())
+        if document['schema'] != 1:
+            sys.exit(f'{path}: schema {document["schema"]} is not known here')
+        for key in ('machine', 'quick', 'questions', 'results', 'skipped'):
+            document[key]
+        return document
+    except OSError as error:
+        sys.exit(f'{path}: {error.strerror}; benchmarks/run makes one')
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        sys.exit(f'{path}: not a results file of benchmarks/run: {error!r}')
+
+
 class Results:
-    def __init__(self, path):
-        try:
-            document = json.loads(pathlib.Path(path).read_text())
-            if document['schema'] != 1:
-                sys.exit(f'{path}: schema {document["schema"]} is not known here')
-            self.machine = document['machine']
-            self.quick = document['quick']
-            self.questions = {q['workload']: q for q in document['questions']}
-            self.skipped = document['skipped']
-            rows = document['results']
-        except OSError as error:
-            sys.exit(f'{path}: {error.strerror}; benchmarks/run makes one')
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            sys.exit(f'{path}: not a results file of benchmarks/run: {error!r}')
-        self.rows = {}
-        for row in rows:
-            self.rows.setdefault(row['workload'], []).append(row)
+    """Those of a run, and of later ones on the same machine, which have the last word on what they
+    measured."""
+
+    def __init__(self, first, *later):
+        document = load(first)
+        self.machine = document['machine']
+        self.quick = document['quick']
+        self.questions, self.rows, self.skipped = {}, {}, []
         self.missing = []
+        self.repeated = document.get('repeated', [])
+        self.take(document)
+        for path in later:
+            document = load(path)
+            for key, value in self.machine.items():
+                if key != 'load_average' and document['machine'].get(key) != value:
+                    sys.exit(f'{path}: {key} is {document["machine"].get(key)}, '
+                             f'and {value} in {first}: not to be mixed')
+            if document['quick'] != self.quick:
+                sys.exit(f'{path}: a quick run and a full one are not to be mixed')
+            self.repeated += [q['workload'] for q in document['questions']
+                              if q['workload'] not in self.repeated]
+            self.take(document)
+
+    def take(self, document):
+        new = {q['workload']: q for q in document['questions']}
+        self.questions.update(new)
+        self.rows = {w: rows for w, rows in self.rows.items() if w not in new}
+        for row in document['results']:
+            self.rows.setdefault(row['workload'], []).append(row)
+        left_out = {s['workload'] for s in document['skipped']}
+        self.skipped = [s for s in self.skipped if s['workload'] not in new.keys() | left_out]
+        self.skipped += document['skipped']
+
+    def document(self):
+        """What a single results file would have."""
+        return {'schema': 1, 'quick': self.quick, 'machine': self.machine,
+                'repeated': self.repeated, 'questions': list(self.questions.values()),
+                'results': [row for rows in self.rows.values() for row in rows],
+                'skipped': self.skipped}
 
     def groups(self, workload):
         """(group, measured rows) in their order."""
@@ -200,8 +276,17 @@ def noisy(*rows):
     return any(row['spread'] > 0.1 for row in rows)
 
 
-def remark(*rows):
-    return ' (noisy: conclude nothing)' if noisy(*rows) else ''
+def undecided(*rows):
+    """Whether one of the pairs is noisy, and not so far apart that the noise is of no account."""
+    return any(noisy(one, other)
+               and abs(math.log(one['median_seconds'] / other['median_seconds']))
+               <= 2 * (one['spread'] + other['spread'])
+               for one, other in zip(rows[::2], rows[1::2], strict=True))
+
+
+def remark(row, other):
+    return (' (noisy: conclude nothing)' if undecided(row, other) else
+            ' (noisy)' if noisy(row, other) else '')
 
 
 # ---- charts ----
@@ -306,21 +391,21 @@ def memory_chart(results, workload, path):
     return False
 
 
-def headline_chart(entries, path):
-    figure, axes = plt.subplots(figsize=(8, 0.27 * len(entries) + 0.7))
-    for place, (words, row, other, ratio) in enumerate(entries):
+def headline_chart(answers, path):
+    figure, axes = plt.subplots(figsize=(8, 0.27 * len(answers) + 0.7))
+    ratios = [answer.ratio for answer in answers]
+    for place, (answer, ratio) in enumerate(zip(answers, ratios)):
         colour = COLOURS['ours'] if ratio > 1.05 else LOSS if ratio < 0.95 else EVEN
         axes.plot([1, ratio], [place, place], color=colour, linewidth=2)
         axes.plot([ratio], [place], 'o', color=colour, markersize=5,
-                  markerfacecolor='white' if noisy(row, other) else colour)
+                  markerfacecolor='white' if answer.noisy else colour)
         axes.annotate(times(ratio), (ratio, place), xytext=(7 if ratio >= 1 else -7, 0),
                       textcoords='offset points', va='center', fontsize=8,
                       ha='left' if ratio >= 1 else 'right')
     axes.axvline(1, color='#333333', linewidth=0.8)
     axes.set_xscale('log')
-    ratios = [ratio for *_, ratio in entries]
     axes.set_xlim(min(0.5, min(ratios) / 6), max(2, max(ratios) * 4))
-    axes.set_yticks(range(len(entries)), [words.replace('`', '') for words, *_ in entries])
+    axes.set_yticks(range(len(answers)), [answer.wish.words.replace('`', '') for answer in answers])
     axes.invert_yaxis()
     axes.tick_params(axis='x', labelbottom=False, bottom=False, which='both')
     for words, offset, side in (('mmstl is slower', -7, 'right'), ('mmstl is faster', 7, 'left')):
@@ -336,8 +421,8 @@ def amount(row, key):
 
 
 def word(holds, *rows):
-    """The verdict, unless it rests on the times of rows from which nothing is to be concluded."""
-    if noisy(*rows):
+    """The verdict, unless it rests on the times of pairs from which nothing is to be concluded."""
+    if undecided(*rows):
         return '**undecided**'
     return '**confirmed**' if holds else '**refuted**'
 
@@ -506,33 +591,72 @@ OTHERS = [
 
 # ---- the document ----
 
+def new_page_seconds(r):
+    """What a fault in new memory takes, found by what reading into such memory takes more, or None."""
+    fresh = r.find('scan.cached', 'read() into a fresh buffer')
+    again = r.find('scan.cached', 'read(), 1 MiB buffer')
+    if fresh is None or again is None or fresh['minor_faults'] < 1000:
+        return None
+    return (fresh['median_seconds'] - again['median_seconds']) / fresh['minor_faults']
+
+
 def machine_table(r):
     rows = [(title, r.machine.get(key, '')) for key, title in MACHINE]
     versions = ', '.join(f'{title} {r.machine[key]}' for key, title in LIBRARIES
                          if r.machine.get(key, 'not found') != 'not found')
     absent = ', '.join(title for key, title in LIBRARIES
                        if r.machine.get(key, 'not found') == 'not found')
+    if (fault := new_page_seconds(r)) is not None:
+        rows.append(('a page of new memory takes', seconds(fault)))
     rows.append(('libraries', versions + (f'; without {absent}' if absent else '')))
     return '\n'.join(['| | |', '|---|---|'] + [f'| {k} | {v} |' for k, v in rows])
 
 
+class Answer(typing.NamedTuple):
+    wish: Wish
+    row: dict
+    other: dict
+    seconds: tuple  # of both
+    noisy: bool
+
+    @property
+    def ratio(self):
+        return self.seconds[1] / self.seconds[0]
+
+    @property
+    def advice(self):
+        if self.noisy and undecided(self.row, self.other):
+            return 'run again'
+        if self.ratio > 1.05:
+            return f'`{self.row["arm"]}`'
+        return f'**{self.other["arm"]}**' if self.ratio < 0.95 else 'either'
+
+
 def headline(r):
-    entries = []
-    for words, workload, group, arm, reference in HEADLINE:
-        found = r.compare(workload, group, arm, reference)
-        if found:
-            entries.append((words, *found))
-    return entries
+    answers = []
+    for wish in HEADLINE:
+        found = r.compare(wish.workload, wish.group, wish.arm, wish.reference)
+        if not found:
+            continue
+        rows = found[:2]
+        if wish.figure is None:
+            both = tuple(r.unit_seconds(row) for row in rows)
+        else:
+            both = tuple(row['figures'][wish.figure] for row in rows)
+        # The spread is that of the times; figures have been collected over all repetitions.
+        answers.append(Answer(wish, *rows, both, wish.figure is None and noisy(*rows)))
+    return answers
 
 
-def headline_table(r):
+def headline_table(r, in_readme=False):
     lines = ['| you want to | mmstl | beside | mmstl is | use |', '|---|---|---|---|---|']
-    for words, row, other, ratio in headline(r):
-        use = ('run again' if noisy(row, other) else f'`{row["arm"]}`' if ratio > 1.05
-               else f'**{other["arm"]}**' if ratio < 0.95 else 'either')
-        lines.append(f'| {words} | {seconds(r.unit_seconds(row))} | {other["arm"]} '
-                     f'{seconds(r.unit_seconds(other))} | {judged(ratio)}'
-                     f'{" (noisy)" if noisy(row, other) else ""} | {use} |')
+    for answer in headline(r):
+        if in_readme and not answer.wish.in_readme:
+            continue
+        lines.append(f'| {answer.wish.words} | {seconds(answer.seconds[0])} '
+                     f'| {answer.other["arm"]} {seconds(answer.seconds[1])} '
+                     f'| {judged(answer.ratio)}{" (noisy)" if answer.noisy else ""} '
+                     f'| {answer.advice} |')
     return '\n'.join(lines) if len(lines) > 2 else NOT_MEASURED
 
 
@@ -540,10 +664,10 @@ def check_names(template, r):
     """Whether the results have all that the report asks for, by its name."""
     for workload in re.findall(r'@section ([\w.]+)@', template):
         r.want(workload)
-    for _, workload, group, arm, reference in HEADLINE:
-        r.want(workload, arm, group)
-        if reference:
-            r.want(workload, reference, group)
+    for wish in HEADLINE:
+        r.want(wish.workload, wish.arm, wish.group)
+        if wish.reference:
+            r.want(wish.workload, wish.reference, wish.group)
     claims(r, ARTICLE + OTHERS)
     return r.missing
 
@@ -590,6 +714,9 @@ def arms_table(r, workload):
     return '\n'.join(lines)
 
 
+CONCLUDE_NOTHING = ': conclude nothing, run again on a quieter machine'
+
+
 def section(r, workload, charts):
     if not r.groups(workload):
         reasons = [s['reason'] for s in r.skipped
@@ -608,7 +735,8 @@ def section(r, workload, charts):
     memory = charts / f'{workload}.memory.svg'
     if memory_chart(r, workload, memory):
         lines += [f'![{workload}, memory]({charts.name}/{memory.name})', '']
-    lines += [f'- {verdict}' for verdict in question['verdicts']]
+    # The page says of its own what is to be concluded from noise.
+    lines += [f'- {verdict.replace(CONCLUDE_NOTHING, "")}' for verdict in question['verdicts']]
     skipped = [f'{s["arm"]} ({s["reason"]})' for s in r.skipped
                if s['workload'] == workload and s['arm']]
     if skipped:
@@ -617,6 +745,15 @@ def section(r, workload, charts):
     lines += ['', '<details markdown="1"><summary>all figures</summary>', '',
               arms_table(r, workload), '', '</details>']
     return '\n'.join(lines)
+
+
+def run_in_words(r):
+    run = 'a quick run: small files, few repetitions' if r.quick else 'a full run'
+    text = (f'{run}, on {r.machine.get("cpu", "?")} with {r.machine.get("cores", "?")} cores, '
+            f'{r.machine.get("kernel", "?")}')
+    if (fault := new_page_seconds(r)) is not None:
+        text += f', where a page of new memory takes {seconds(fault)}'
+    return text
 
 
 def fill(template, r, charts):
@@ -629,15 +766,17 @@ def fill(template, r, charts):
         if what == 'machine':
             return machine_table(r)
         if what == 'run':
-            run = 'a quick run: small files, few repetitions' if r.quick else 'a full run'
-            return f'{run}, on {r.machine.get("cpu", "?")}, {r.machine.get("kernel", "?")}'
+            return run_in_words(r)
+        if what == 'repeated':
+            return (f'Measured apart, later: {", ".join(f"`{name}`" for name in r.repeated)}.'
+                    if r.repeated else '')
         if what == 'headline':
             return headline_table(r)
         if what == 'chart':
-            entries = headline(r)
-            if not entries:
+            answers = headline(r)
+            if not answers:
                 return ''
-            headline_chart(entries, charts / 'headline.svg')
+            headline_chart(answers, charts / 'headline.svg')
             return f'![how many times as fast]({charts.name}/headline.svg)'
         if what == 'crossover':
             return crossover(r)
@@ -653,6 +792,19 @@ def fill(template, r, charts):
 
     return re.sub(r'^@(\w+(?: [\w.]+)?)@$|(?<=\s)@(\w+)@(?=[.,;:]?\s)',
                   lambda m: replace(m if m[1] else {1: m[2]}), template, flags=re.M)
+
+
+README_TABLE = re.compile(r'(?<=<!-- benchmarks/report: -->\n).*?(?=<!-- end -->)', re.S)
+
+
+def fill_readme(path, r):
+    """Puts the first rows of the headline between its marks."""
+    text = f'{headline_table(r, in_readme=True)}\n\nMedians of {run_in_words(r)}.\n'
+    old = path.read_text()
+    new, n_marks = README_TABLE.subn(lambda _: text, old)
+    if n_marks != 1:
+        sys.exit(f'{path}: the marks for the table are not there')
+    path.write_text(new)
 
 
 STYLE = '''body { max-width: 60em; margin: 2em auto; padding: 0 1em; font: 15px/1.5 sans-serif; }
@@ -677,25 +829,26 @@ def page(text, directory):
 def main():
     parser = argparse.ArgumentParser(
         prog='benchmarks/report',
-        usage='benchmarks/report [RESULTS.json] [--out DIR] [--html PATH] [--partial] [--check]')
-    parser.add_argument('results', nargs='?')
+        usage='benchmarks/report [RESULTS.json]... [--out DIR] [--html PATH] [--partial] [--check]')
+    parser.add_argument('results', nargs='*')
     parser.add_argument('--template', required=True)
     parser.add_argument('--default-results', required=True)
     parser.add_argument('--default-out', required=True)
+    parser.add_argument('--readme', required=True)
     parser.add_argument('--out')
     parser.add_argument('--html')
     parser.add_argument('--partial', action='store_true')
     parser.add_argument('--check', action='store_true')
     arguments = parser.parse_args()
 
-    source = arguments.results or arguments.default_results
-    results = Results(source)
+    sources = arguments.results or [arguments.default_results]
+    results = Results(*sources)
     out = pathlib.Path(arguments.out or arguments.default_out)
     template = pathlib.Path(arguments.template).read_text()
     missing = check_names(template, results)
     if missing and not arguments.partial:
         lines = [': '.join(part for part in name if part) for name in missing]
-        sys.exit('\n  '.join([f'{source}: the report asks for what is not there:', *lines]) +
+        sys.exit('\n  '.join([f'{", ".join(sources)}: the report asks for what is not there:', *lines]) +
                  '\nSay --partial if the run was cut, or was one with --only or --file. Else a '
                  'name has changed in benchmarks/, and not in benchmarks/support/report.py or '
                  f'{arguments.template}.')
@@ -705,7 +858,12 @@ def main():
     try:
         text = fill(template, results, out / 'benchmarks')
         (out / 'benchmarks.md').write_text(text)
+        (out / 'benchmarks/results.json').write_text(
+            json.dumps(results.document(), indent=1, ensure_ascii=False) + '\n')
         print(f'wrote {out / "benchmarks.md"} and the charts in {out / "benchmarks"}')
+        if not arguments.out:
+            fill_readme(pathlib.Path(arguments.readme), results)
+            print(f'wrote the table of {arguments.readme}')
         if arguments.html:
             pathlib.Path(arguments.html).write_text(page(text, out))
             print(f'wrote {arguments.html}')

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
 # Checks that benchmarks/report notices each name that is missing in a results file, and that the
-# arms that it names are those of the benchmarks.
+# arms that it names are those of the benchmarks; and that README.md has rows of the report's table,
+# and no others.
 #
-#     report_names.py benchmarks/support/report.py docs/benchmarks/report.md.in
+#     report_names.py benchmarks/support/report.py docs/benchmarks/report.md.in README.md
+#         docs/benchmarks.md
 
 import importlib.util
 import json
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-source, template = map(pathlib.Path, sys.argv[1:])
+source, template, readme, made = map(pathlib.Path, sys.argv[1:])
 spec = importlib.util.spec_from_file_location('report', source)
 sys.dont_write_bytecode = True
 report = importlib.util.module_from_spec(spec)
@@ -42,7 +44,8 @@ def missing_in(names, skipped=()):
 def run(*options):
     return subprocess.run(
         [sys.executable, source, results, '--template', template, '--default-results', '',
-         '--default-out', scratch.name, '--check', *options], capture_output=True, text=True)
+         '--default-out', scratch.name, '--readme', '', '--check', *options],
+        capture_output=True, text=True)
 
 
 def expect(holds, otherwise):
@@ -74,4 +77,10 @@ expect(run('--partial').returncode == 0, f'{arms[0]} is missed in partial result
 sources = ''.join(path.read_text() for path in sorted(source.parent.parent.glob('*.cpp')))
 unknown = sorted({arm for _, _, arm in arms if f'"{arm}"' not in sources})
 expect(not unknown, f'no benchmark has an arm of that name: {unknown}')
+
+table = report.README_TABLE.search(readme.read_text())
+expect(table, f'{readme} has no table of the report')
+strangers = {line for line in table[0].splitlines() if line.startswith('|')} - \
+    set(made.read_text().splitlines())
+expect(not strangers, f'{readme} has what {made} has not: {sorted(strangers)}')
 print(f'{len(arms)} names')
