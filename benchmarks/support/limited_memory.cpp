@@ -84,6 +84,7 @@ std::optional<groups> find_groups(const version& of) {
         if (!path.starts_with(root)) continue;
         std::string below = path.substr(root.size());
         if (below == "/") below.clear();
+        if (!below.empty() && !below.starts_with('/')) continue; // a root of a longer name
         groups found{.own = point + below, .parent = point + below, .of = &of};
         if (!of.root_alone_has_both) return found;
         // A new one comes beside its own.

@@ -78,7 +78,8 @@ HEADLINE = [
     Wish('read many files of 4 KiB', 'small_files', 'mapped_span', group='4 KiB', in_readme=True),
     Wish('read many files of 4 KiB, with `copy_below_bytes`', 'small_files',
          'mapped_span, copied', group='4 KiB', in_readme=True),
-    Wish('read many files of 1 MiB', 'small_files', 'mapped_span', group='1 MiB'),
+    Wish('read many files of 1 MiB', 'small_files', 'mapped_span', group='1 MiB',
+         in_readme=True),
     Wish('have the same file in several processes', 'shared.processes', 'mapped_span',
          in_readme=True),
     Wish('change 1 % of the pages of a file in private', 'copy_on_write',
@@ -91,8 +92,7 @@ HEADLINE = [
          'mapped_vector, push_back()', group='until it is on the disk'),
     Wish('append a record, each on the disk', 'append.durable', 'push_back() and flush()',
          in_readme=True),
-    Wish('change elements in place', 'update.in_place', 'mapped_vector, stores',
-         'pwrite() of each'),
+    Wish('change elements in place', 'update.in_place', 'mapped_vector, stores'),
     Wish('change elements in place, until they are on the disk', 'update.durable',
          'mapped_vector, stores and flush()', in_readme=True),
     Wish('grow a vector', 'push_back.file', 'mapped_vector', 'std::vector (no file)',
@@ -103,7 +103,7 @@ HEADLINE = [
     Wish('grow a vector in memory', 'push_back.memory', 'mapped_vector, anonymous', 'std::vector'),
     Wish('have no append take long: the slowest of 10 000', 'push_back.latency',
          'mapped_vector in a file', 'std::vector', figure='p99_99_seconds'),
-    Wish('have no append take long: the longest of all', 'push_back.latency',
+    Wish('have no append take long: the longest of a run', 'push_back.latency',
          'mapped_vector in a file', 'std::vector', figure='median_max_seconds', in_readme=True),
     Wish('sum a vector', 'sum.vector', 'mapped_vector, range-for'),
     Wish('have a large vector back', 'reopen.warm', 'mapped_vector, reader', in_readme=True),
@@ -196,6 +196,7 @@ class Results:
         document = load(first)
         self.machine = document['machine']
         self.quick = document['quick']
+        self.complete = document.get('complete', False)
         self.questions, self.rows, self.skipped = {}, {}, []
         self.missing = []
         self.repeated = document.get('repeated', [])
@@ -218,13 +219,15 @@ class Results:
         self.rows = {w: rows for w, rows in self.rows.items() if w not in new}
         for row in document['results']:
             self.rows.setdefault(row['workload'], []).append(row)
-        left_out = {s['workload'] for s in document['skipped']}
-        self.skipped = [s for s in self.skipped if s['workload'] not in new.keys() | left_out]
-        self.skipped += document['skipped']
+        # A workload that was measured before is not missing because it was left out later.
+        skipped = [s for s in document['skipped']
+                   if s['workload'] in new or s['workload'] not in self.questions]
+        replaced = new.keys() | {s['workload'] for s in skipped}
+        self.skipped = [s for s in self.skipped if s['workload'] not in replaced] + skipped
 
     def document(self):
         """What a single results file would have."""
-        return {'schema': 1, 'quick': self.quick, 'machine': self.machine,
+        return {'schema': 1, 'quick': self.quick, 'complete': self.complete, 'machine': self.machine,
                 'repeated': self.repeated, 'questions': list(self.questions.values()),
                 'results': [row for rows in self.rows.values() for row in rows],
                 'skipped': self.skipped}
@@ -277,11 +280,13 @@ def noisy(*rows):
 
 
 def undecided(*rows):
-    """Whether one of the pairs is noisy, and not so far apart that the noise is of no account."""
-    return any(noisy(one, other)
-               and abs(math.log(one['median_seconds'] / other['median_seconds']))
-               <= 2 * (one['spread'] + other['spread'])
-               for one, other in zip(rows[::2], rows[1::2], strict=True))
+    """Whether one of the pairs is noisy or differs, and not by so much that noise is of no account."""
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        apart = abs(math.log(one['median_seconds'] / other['median_seconds']))
+        if ((noisy(one, other) or apart > 0.05)
+                and apart <= 2 * (one['spread'] + other['spread'])):
+            return True
+    return False
 
 
 def remark(row, other):
@@ -540,7 +545,8 @@ def claim_repeated(r):
     if not found:
         return NOT_MEASURED
     rows = [row for _, f in found for row in f[:2]]
-    return (f'{word(all(f[2] >= 1.2 for _, f in found), *rows)} by `mmap` by hand: '
+    by_more = ', and by more,' if all(f[2] > 1.6 for _, f in found) else ''
+    return (f'{word(all(f[2] >= 1.2 for _, f in found), *rows)}{by_more} by `mmap` by hand: '
             + '; '.join(f'{words}: {beside(f[2], "by read()")}{remark(*f[:2])}'
                         for words, f in found))
 
@@ -593,10 +599,10 @@ OTHERS = [
 
 def new_page_seconds(r):
     """What a fault in new memory takes, found by what reading into such memory takes more, or None."""
-    fresh = r.find('scan.cached', 'read() into a fresh buffer')
-    again = r.find('scan.cached', 'read(), 1 MiB buffer')
-    if fresh is None or again is None or fresh['minor_faults'] < 1000:
+    found = r.compare('scan.cached', '', 'read() into a fresh vector')
+    if found is None or found[0]['minor_faults'] < 1000:
         return None
+    fresh, again, _ = found
     return (fresh['median_seconds'] - again['median_seconds']) / fresh['minor_faults']
 
 
@@ -625,7 +631,7 @@ class Answer(typing.NamedTuple):
 
     @property
     def advice(self):
-        if self.noisy and undecided(self.row, self.other):
+        if self.wish.figure is None and undecided(self.row, self.other):
             return 'run again'
         if self.ratio > 1.05:
             return f'`{self.row["arm"]}`'
@@ -642,7 +648,9 @@ def headline(r):
         if wish.figure is None:
             both = tuple(r.unit_seconds(row) for row in rows)
         else:
-            both = tuple(row['figures'][wish.figure] for row in rows)
+            both = tuple(amount(row, wish.figure) for row in rows)
+        if None in both:
+            continue
         # The spread is that of the times; figures have been collected over all repetitions.
         answers.append(Answer(wish, *rows, both, wish.figure is None and noisy(*rows)))
     return answers
@@ -668,6 +676,10 @@ def check_names(template, r):
         r.want(wish.workload, wish.arm, wish.group)
         if wish.reference:
             r.want(wish.workload, wish.reference, wish.group)
+        row = r.find(wish.workload, wish.arm, wish.group)
+        if wish.figure and row and amount(row, wish.figure) is None:
+            r.missing.append((wish.workload, wish.group, wish.arm, wish.figure))
+    new_page_seconds(r)
     claims(r, ARTICLE + OTHERS)
     return r.missing
 
@@ -714,9 +726,6 @@ def arms_table(r, workload):
     return '\n'.join(lines)
 
 
-CONCLUDE_NOTHING = ': conclude nothing, run again on a quieter machine'
-
-
 def section(r, workload, charts):
     if not r.groups(workload):
         reasons = [s['reason'] for s in r.skipped
@@ -735,8 +744,7 @@ def section(r, workload, charts):
     memory = charts / f'{workload}.memory.svg'
     if memory_chart(r, workload, memory):
         lines += [f'![{workload}, memory]({charts.name}/{memory.name})', '']
-    # The page says of its own what is to be concluded from noise.
-    lines += [f'- {verdict.replace(CONCLUDE_NOTHING, "")}' for verdict in question['verdicts']]
+    lines += [f'- {verdict}' for verdict in question['verdicts']]
     skipped = [f'{s["arm"]} ({s["reason"]})' for s in r.skipped
                if s['workload'] == workload and s['arm']]
     if skipped:
@@ -787,7 +795,8 @@ def fill(template, r, charts):
         if what == 'section':
             return section(r, argument, charts)
         if what == 'more':
-            return '\n\n'.join(section(r, w, charts) for w in others)
+            return '\n\n'.join(['## More'] * bool(others)
+                               + [section(r, w, charts) for w in others])
         sys.exit(f'the template asks for @{found[1]}@, which is not known here')
 
     return re.sub(r'^@(\w+(?: [\w.]+)?)@$|(?<=\s)@(\w+)@(?=[.,;:]?\s)',
@@ -797,14 +806,21 @@ def fill(template, r, charts):
 README_TABLE = re.compile(r'(?<=<!-- benchmarks/report: -->\n).*?(?=<!-- end -->)', re.S)
 
 
-def fill_readme(path, r):
-    """Puts the first rows of the headline between its marks."""
-    text = f'{headline_table(r, in_readme=True)}\n\nMedians of {run_in_words(r)}.\n'
-    old = path.read_text()
-    new, n_marks = README_TABLE.subn(lambda _: text, old)
+def readme_table(r):
+    """The first rows of the headline, and of what they are."""
+    text = f'{headline_table(r, in_readme=True)}\n\nMedians of {run_in_words(r)}'
+    later = [wish.workload for wish in HEADLINE if wish.in_readme and wish.workload in r.repeated]
+    if later:
+        text += f'; {", ".join(f"`{name}`" for name in later)} measured later'
+    return text + '.\n'
+
+
+def with_readme_table(path, r):
+    """The text of README.md with the table between its marks."""
+    text, n_marks = README_TABLE.subn(lambda _: readme_table(r), path.read_text())
     if n_marks != 1:
         sys.exit(f'{path}: the marks for the table are not there')
-    path.write_text(new)
+    return text
 
 
 STYLE = '''body { max-width: 60em; margin: 2em auto; padding: 0 1em; font: 15px/1.5 sans-serif; }
@@ -854,16 +870,21 @@ def main():
                  f'{arguments.template}.')
     if arguments.check:
         return
+    if not arguments.out and (results.quick or arguments.partial):
+        sys.exit('What is published is of a full run, and all of it: say --out DIR.')
     import_the_rest()
     try:
+        readme = pathlib.Path(arguments.readme)
+        if not arguments.out:
+            readme_text = with_readme_table(readme, results)
         text = fill(template, results, out / 'benchmarks')
         (out / 'benchmarks.md').write_text(text)
         (out / 'benchmarks/results.json').write_text(
             json.dumps(results.document(), indent=1, ensure_ascii=False) + '\n')
         print(f'wrote {out / "benchmarks.md"} and the charts in {out / "benchmarks"}')
         if not arguments.out:
-            fill_readme(pathlib.Path(arguments.readme), results)
-            print(f'wrote the table of {arguments.readme}')
+            readme.write_text(readme_text)
+            print(f'wrote the table of {readme}')
         if arguments.html:
             pathlib.Path(arguments.html).write_text(page(text, out))
             print(f'wrote {arguments.html}')

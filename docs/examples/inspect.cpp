@@ -44,6 +44,7 @@ void make_examples() {
     }
     std::filesystem::copy_file("stations.mms", "damaged.mms");
     std::fstream file("damaged.mms", std::ios::in | std::ios::out | std::ios::binary);
+    file.exceptions(std::ios::badbit | std::ios::failbit);
     file.seekp(0).write("oh, no!", 7);
 }
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
 # Checks that benchmarks/report notices each name that is missing in a results file, and that the
-# arms that it names are those of the benchmarks; and that README.md has rows of the report's table,
-# and no others.
+# arms that it names are those of the benchmarks; and that the tables of README.md and of
+# docs/benchmarks.md are those of the published results.
 #
 #     report_names.py benchmarks/support/report.py docs/benchmarks/report.md.in README.md
-#         docs/benchmarks.md
+#         docs/benchmarks.md docs/benchmarks/results.json
 
 import importlib.util
 import json
@@ -14,17 +14,17 @@ import subprocess
 import sys
 import tempfile
 
-source, template, readme, made = map(pathlib.Path, sys.argv[1:])
+source, template, readme, made, published = map(pathlib.Path, sys.argv[1:])
 spec = importlib.util.spec_from_file_location('report', source)
 sys.dont_write_bytecode = True
 report = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(report)
 
 ANY = 'any'
-FIGURES = ('cached_bytes', 'file_bytes', 'private_bytes', 'processes', 'proportional_bytes',
-           'resident_bytes', 'touched_bytes')
+FIGURES = ('cached_bytes', 'file_bytes', 'median_max_seconds', 'p50_seconds', 'p99_99_seconds',
+           'private_bytes', 'processes', 'proportional_bytes', 'resident_bytes', 'touched_bytes')
 MEASURED = {'median_seconds': 1, 'spread': 0, 'operations': 1, 'checksum': '', 'system_calls': 1,
-            'figures': dict.fromkeys(FIGURES, 1)}
+            'minor_faults': 1, 'figures': dict.fromkeys(FIGURES, 1)}
 scratch = tempfile.TemporaryDirectory()
 results = pathlib.Path(scratch.name) / 'results.json'
 
@@ -78,9 +78,9 @@ sources = ''.join(path.read_text() for path in sorted(source.parent.parent.glob(
 unknown = sorted({arm for _, _, arm in arms if f'"{arm}"' not in sources})
 expect(not unknown, f'no benchmark has an arm of that name: {unknown}')
 
-table = report.README_TABLE.search(readme.read_text())
-expect(table, f'{readme} has no table of the report')
-strangers = {line for line in table[0].splitlines() if line.startswith('|')} - \
-    set(made.read_text().splitlines())
-expect(not strangers, f'{readme} has what {made} has not: {sorted(strangers)}')
+published = report.Results(published)
+expect(report.README_TABLE.search(readme.read_text())[0] == report.readme_table(published),
+       f'{readme}: the table is not that of the results: run benchmarks/report')
+expect(report.headline_table(published) in made.read_text(),
+       f'{made}: the table is not that of the results: run benchmarks/report')
 print(f'{len(arms)} names')
