@@ -808,7 +808,8 @@ README_TABLE = re.compile(r'(?<=<!-- benchmarks/report: -->\n).*?(?=<!-- end -->
 
 def readme_table(r):
     """The first rows of the headline, and of what they are."""
-    text = f'{headline_table(r, in_readme=True)}\n\nMedians of {run_in_words(r)}'
+    text = (f'{headline_table(r, in_readme=True)}\n\nTimes are of one read, file, record or entry '
+            f'where there are many. Medians of {run_in_words(r)}')
     later = [wish.workload for wish in HEADLINE if wish.in_readme and wish.workload in r.repeated]
     if later:
         text += f'; {", ".join(f"`{name}`" for name in later)} measured later'
