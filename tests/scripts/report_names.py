@@ -78,6 +78,55 @@ sources = ''.join(path.read_text() for path in sorted(source.parent.parent.glob(
 unknown = sorted({arm for _, _, arm in arms if f'"{arm}"' not in sources})
 expect(not unknown, f'no benchmark has an arm of that name: {unknown}')
 
+# ---- later results of the same machine, and what must not be published ----
+
+
+def file_of(name, *rows, skipped=(), machine='a', quick=False):
+    """A results file with such rows: (workload, arm, seconds)."""
+    path = pathlib.Path(scratch.name) / name
+    path.write_text(json.dumps({
+        'schema': 1, 'quick': quick, 'complete': True,
+        'machine': {'cpu': machine, 'load_average': name},
+        'questions': [{'workload': row[0], 'unit': '', 'verdicts': []} for row in rows],
+        'results': [{'workload': workload, 'group': '', 'arm': arm, 'baseline': arm, **MEASURED,
+                     'median_seconds': seconds} for workload, arm, seconds in rows],
+        'skipped': [{'workload': w, 'arm': None, 'reason': ''} for w in skipped]}))
+    return path
+
+
+first = file_of('first', ('a', 'x', 1), ('b', 'y', 2), skipped=['c'])
+later = file_of('later', ('a', 'x', 3), ('c', 'z', 4), skipped=['b'])
+mixed = report.Results(first, later)
+expect([mixed.find(w, arm)['median_seconds'] for w, arm in ('ax', 'by', 'cz')] == [3, 2, 4],
+       'the later results have not the last word on what they measured, and on that alone')
+expect(mixed.repeated == ['a', 'c'] and not mixed.skipped, 'what is of a later run is not told')
+for name, other in (('other', {'machine': 'b'}), ('short', {'quick': True})):
+    try:
+        report.Results(first, file_of(name, ('a', 'x', 3), **other))
+    except SystemExit:
+        continue
+    sys.exit(f'results are mixed that do not go together: {other}')
+
+missing_in(names)
+copy = pathlib.Path(scratch.name) / 'README.md'
+copy.write_text(readme.read_text())
+done = subprocess.run(
+    [sys.executable, source, results, '--template', template, '--default-results', '',
+     '--default-out', scratch.name, '--readme', copy], capture_output=True, text=True)
+expect(done.returncode == 1 and '--out' in done.stderr, f'a quick run is published: {done.stderr}')
+
+
+def apart(ratio, spread):
+    return ({'median_seconds': ratio, 'spread': spread}, {'median_seconds': 1, 'spread': 0.02})
+
+
+for ratio, spread, wanted in ((61, 0.13, False), (1.3, 0.25, True), (1.08, 0.09, True),
+                              (1, 0.02, False), (1.4, 0.02, False)):
+    expect(report.undecided(*apart(ratio, spread)) == wanted,
+           f'a ratio of {ratio} at ± {spread}: undecided is not {wanted}')
+
+# ---- what is published ----
+
 published = report.Results(published)
 expect(report.README_TABLE.search(readme.read_text())[0] == report.readme_table(published),
        f'{readme}: the table is not that of the results: run benchmarks/report')
