@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 #
-# Fills docs/benchmarks/report.md.in with the figures and charts of a results file. Called by
-# benchmarks/report, which finds a Python that has matplotlib and markdown.
+# Fills docs/benchmarks/report.md.in and the table of README.md with the figures and charts of results
+# files. Called by benchmarks/report, which finds a Python that has matplotlib and markdown.
 
 import argparse
 import base64
