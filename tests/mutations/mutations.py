@@ -322,9 +322,10 @@ MUTATIONS = [
         "the holder of the heap's lock is never taken for alive",
         COORDINATION,
         """            if (line_.word.load(std::memory_order_relaxed) != told ||
-                who.is_alive""",
-        """            if (line_.word.load(std::memory_order_relaxed) != told ||
-                (in.n_regions() == 0 && who.is_alive""",
+                who.is_alive(in, membership::process_of(told), membership::generation_of(told)))
+""",
+        """            if (line_.word.load(std::memory_order_relaxed) != told)
+""",
         ("segment_heap", "segment_processes"),
     ),
     Mutation(
