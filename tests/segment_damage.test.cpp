@@ -624,7 +624,7 @@ TEST_CASE("check tells what does not fit, whatever it is") {
     set("region 4: goes on with no block", region(4), word(3, 0));
     set("region 2: goes on with no block", region(1), word(0, 0));
     set("region 2: a block does not go on", region(2), word(0, 0));
-    set("region 1: a block longer than the heap", region(1), word(2, 0));
+    set("region 2: goes on with no block", region(1), word(2, 0)); // of no bytes, which is one
     set("region 1: a block longer than the heap", region(1), word(2, 4 * bytes_of_region + 1));
     set("region 1: a block longer than the heap", region(1), word(2, most >> 8));
     set("region 4: a block that ends behind the file", region(4), word(2, bytes_of_region));
@@ -642,6 +642,13 @@ TEST_CASE("check tells what does not fit, whatever it is") {
     for (const auto state : {5, 6, 255})
         set("region 0, slice 1: in no known state", whole.slice(1) + of::state,
             static_cast<std::uint8_t>(state));
+
+    std::uint64_t not_used = 1;
+    while (whole.get<std::uint8_t>(whole.slice(not_used) + of::state) != 0) ++not_used;
+    REQUIRE(not_used < whole.described(0));
+    for (const auto state : {1, 2, 3, 4, 255})
+        set("region 0, slice " + number(not_used) + ": free, and says that it is not",
+            whole.slice(not_used) + of::state, static_cast<std::uint8_t>(state));
 
     // Eight slices: of those that follow the first, each has to say so.
     const auto wide = whole.span_that(

@@ -364,8 +364,44 @@ public:
         in_ = segment();
         open();
     }
+    /// As if the machine had been restarted, in order: the file is as they have left it.
+    void restart() {
+        kill_neighbour();
+        const int fd = ::shm_open(name_.c_str(), O_RDWR, 0);
+        const auto left = all_in(fd);
+        in_ = segment(); // what that does to the file does not count
+        expect(::ftruncate(fd, 0) == 0 && ::ftruncate(fd, left.length) == 0, "ftruncate");
+        for (const auto& [at, bytes] : left.pieces)
+            expect(::pwrite(fd, bytes.data(), bytes.size(), at) ==
+                       static_cast<::ssize_t>(bytes.size()),
+                   "pwrite");
+        using mmstl::detail::format::header;
+        using mmstl::detail::format::live;
+        expect(::pwrite(fd, "0000", 4, offsetof(header, live) + offsetof(live, boot_id)) == 4,
+               "pwrite");
+        ::close(fd);
+        options_.unclean = mmstl::unclean_segment::check;
+        open();
+        options_.unclean = mmstl::unclean_segment::refuse;
+    }
 
 private:
+    struct file_contents {
+        ::off_t length = 0;
+        std::vector<std::pair<::off_t, std::vector<char>>> pieces;
+    };
+    static file_contents all_in(int fd) {
+        file_contents found;
+        found.length = ::lseek(fd, 0, SEEK_END);
+        for (::off_t at = 0; (at = ::lseek(fd, at, SEEK_DATA)) != -1;) {
+            const auto end = ::lseek(fd, at, SEEK_HOLE);
+            std::vector<char> bytes(static_cast<std::size_t>(end - at));
+            expect(::pread(fd, bytes.data(), bytes.size(), at) == end - at, "pread");
+            found.pieces.emplace_back(at, std::move(bytes));
+            at = end;
+        }
+        return found;
+    }
     template <class Begin> void begin_neighbour(Begin begin) {
         neighbour_.emplace([this, begin] {
             begin();
@@ -456,6 +492,7 @@ struct scenario {
 enum class survivor : unsigned char {
     goes_on, ///< and takes over what is in its way
     recovers,
+    restarts, ///< the machine, and finds nobody else there
 };
 
 // ---- one operation ----
@@ -562,11 +599,13 @@ public:
     void kill_and_see(survivor who, account& to) {
         child_->kill();
         const auto killed = std::chrono::steady_clock::now();
-        if (one_.is_alone)
+        if (who == survivor::restarts)
+            of_.restart();
+        else if (one_.is_alone)
             of_.open();
         else if (who == survivor::recovers)
             of_.in().recover();
-        else if (!of_.is_locked())
+        else
             of_.expect_clean();
         go_on();
         note_time(to, killed);
@@ -726,6 +765,7 @@ void kill_everywhere(const scenario& one, const findings& by, bool at_each_instr
     for (std::uint32_t i = 0; i < by.n_states; ++i) {
         kill_at(by.first[i], survivor::goes_on);
         if (!one.is_alone) kill_at(by.first[i], survivor::recovers); // else it does, as it opens
+        kill_at(by.first[i], survivor::restarts);
     }
     if (at_each_instruction)
         for (std::uint32_t k = 0; k <= by.n_steps; ++k)
@@ -828,7 +868,24 @@ void leave_all_half_done(victim& of) {
     intent.is_huge.set(0);
     intent.kind.set(static_cast<std::uint32_t>(heap::intent_kind::claim));
     used.set(at, 1, true);
-    image.span_at(at).state.set(heap::span_state::blocks);
+}
+
+/// As where a block cannot be given back to the file system: what it was full of is there still. One
+/// byte here and there, each of which is a state when it is taken away.
+void leave_something_in_regions(victim& of) {
+    auto& in = of.in();
+    const auto& how = allocating_at[regions.log2_alignment];
+    auto* const block = static_cast<std::byte*>(how.allocate(base_of(in), regions.n_bytes));
+    how.deallocate(base_of(in), block, regions.n_bytes);
+    const auto& image = of.shared_heap().in();
+    const auto region = static_cast<std::uint32_t>(static_cast<std::size_t>(block - image.heap()) /
+                                                   heap::region_bytes);
+    constexpr std::byte junk{0xff};
+    // Bits of slices 320 to 327; descriptions of some, of which a few are claimed next.
+    block[offsetof(heap::region_maps, used) + 40] = junk;
+    for (const std::uint32_t i : {3U, 31U, 32U, 50U})
+        reinterpret_cast<std::byte*>(&image.span_at(
+            heap::slices{region, i, 1}.index()))[offsetof(heap::span, state)] = std::byte{2};
 }
 
 void construct_object(victim& of) {
@@ -988,6 +1045,17 @@ void add_spans(std::vector<scenario>& to) {
                           die_after(of, leave_all_half_done);
                       },
                   .operation = allocate(run)});
+    to.push_back({.name = "a run in a new region, where there was something else",
+                  .before = leave_something_in_regions,
+                  .prepare =
+                      [](victim& of) {
+                          of.make({64, 3});
+                          allocate(longest_run)(of); // so that there is no room in the first one
+                          allocate({15 * MiB, 3})(of);
+                          of.count_blocks(2);
+                      },
+                  .operation = allocate({40 * heap::slice_bytes, 3}),
+                  .how = mmstl::allocation::sparse});
     to.push_back({.name = "freeing a run",
                   .prepare = [](victim& of) { of.make(run, 2); },
                   .operation = free_at(1),

@@ -668,6 +668,77 @@ TEST_CASE("who is stopped while it takes over from the dead does not keep their 
     CHECK(problems_in(in) == "");
 }
 
+TEST_CASE("who is being buried has no mutex and no name, however long that takes") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    struct state {
+        std::atomic<bool> is_building{false};
+    };
+    static bool stays_in_it = false;
+    struct built {
+        explicit built(state& now) {
+            if (!stays_in_it) return;
+            now.is_building = true;
+            for (;;) ::pause();
+        }
+        int whole = 1;
+    };
+    auto& now = in.construct<state>("state");
+    auto& mutex = in.construct<robust_mutex>("mutex");
+    child holder([&] {
+        const std::scoped_lock lock(mutex);
+        stays_in_it = true;
+        in.find_or_construct<built>("object", now);
+    });
+    CHECK(soon([&] { return now.is_building.load(); }));
+    holder.kill();
+    CHECK(holder.wait().signal == SIGKILL);
+    auto& shared = heap_of(in);
+    std::size_t n_dead = 0;
+    child_result result;
+    const auto f = shared.members().bury_the_dead(
+        shared.in(), [](heap::lock_line&) {},
+        [&](std::uint32_t) { // as one who is stopped in it, or waits for one who is
+            child other([&] {
+                expect(ask(mutex) == outcome::owner_died);
+                expect(in.find_or_construct<built>("object", now).whole == 1);
+            });
+            result = other.wait(std::chrono::seconds(10));
+            return mmstl::detail::failure{};
+        },
+        n_dead);
+    CHECK_FALSE(f.failed());
+    CHECK(n_dead >= 1); // the other one has ended as well
+    INFO(result);
+    CHECK(result.ok());
+}
+
+TEST_CASE("a child that is made while its parent opens or closes keeps nobody else from it") {
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer wants to hear of children");
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    auto in = segment::create(path, little);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(fd != -1);
+    const auto is_locked = [&](std::uint64_t at) {
+        bool is = false;
+        CHECK_FALSE(mmstl::detail::posix::ask_byte_lock(fd, at, is).failed());
+        return is;
+    };
+    auto opening = std::make_optional<heap::opening_lock>(fd);
+    // It has all descriptors, and no handler of fork(2) waits for those who open.
+    const child inherits([] { ::pause(); }, forking::without_handlers);
+    CHECK(is_locked(heap::opening_offset));
+    opening.reset();
+    CHECK_FALSE(is_locked(heap::opening_offset));
+    CHECK(check_in_child([&] { (void)segment::open(path); }));
+    // Nor does the child keep the place that its parent has given back.
+    const auto mine = heap::liveness_offset + heap_of(in).members().process();
+    CHECK(is_locked(mine));
+    in = segment();
+    CHECK_FALSE(is_locked(mine));
+    ::close(fd);
+}
+
 // ---- one too many ----
 
 TEST_CASE("when all places of processes are taken, those of the dead are given away first") {

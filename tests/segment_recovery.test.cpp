@@ -18,11 +18,13 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 using namespace support;
@@ -251,6 +253,68 @@ TEST_CASE("after a restart, what a page says that is older than the rest is not 
     }
     CHECK(std::vector<char>(found.begin(), found.end()) == std::vector<char>(70'000, 'x'));
     CHECK(in.check().clean());
+}
+
+TEST_CASE("after a restart, what was half done is free, and what is whole beside it is not") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    CHECK(in_child([&] {
+              auto in = segment::create(path, {.capacity_bytes = 256 * MiB});
+              const auto& bytes = in.construct<mmstl::vector<char>>("bytes", 70'000, 'x');
+              auto& shared = heap_of(in);
+              const auto& image = shared.in();
+              const auto first = image.index_of(*heap::slice_of(bytes.data()));
+              auto& lock = image.locks().heap;
+              lock.word.store(shared.members().lock_word());
+              lock.intent.first.set(first); // two slices that something has, and two of nothing
+              lock.intent.n_slices.set(4);
+              lock.intent.kind.set(static_cast<std::uint32_t>(heap::intent_kind::claim));
+              heap::slice_map(image.maps(0).used).set(first + 2, 2, true);
+              image.span_at(first + 3).state.set(heap::span_state::more);
+              ::raise(SIGKILL);
+          }).signal == SIGKILL);
+    restart(path, false);
+    {
+        const auto seen = segment::open(
+            path, {.unclean = mmstl::unclean_segment::check, .access = mmstl::access::read_only});
+        CHECK(seen.check().clean());
+    }
+    auto in = segment::open(path, {.unclean = mmstl::unclean_segment::check});
+    CHECK(in.check().clean());
+    const auto& found = *in.find<mmstl::vector<char>>("bytes");
+    const auto& image = heap_of(in).in();
+    const auto first = image.index_of(*heap::slice_of(found.data()));
+    const heap::slice_map used(image.maps(0).used);
+    CHECK(used.all(first, 2));
+    CHECK(used.count(first + 2, 2) == 0);
+    std::memset(allocate(in, 128 * 1024), 'y', 128 * 1024);
+    CHECK(std::vector<char>(found.begin(), found.end()) == std::vector<char>(70'000, 'x'));
+    CHECK(in.check().clean());
+}
+
+TEST_CASE("of those who open what a boot before has left, nobody looks while another one does") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    CHECK(in_child([&] {
+              (void)segment::create(path, little);
+              ::raise(SIGKILL);
+          }).signal == SIGKILL);
+    restart(path, false);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(fd != -1);
+    const auto kind_of_region = [&](unsigned char kind) {
+        CHECK(::pwrite(fd, &kind, 1, heap::directory_offset) == 1);
+    };
+    auto first = std::make_optional<heap::opening_lock>(fd);
+    kind_of_region(255); // as if it were in the middle of something
+    child second([&] { (void)segment::open(path, {.unclean = mmstl::unclean_segment::check}); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(200)); // it comes to where it waits
+    kind_of_region(static_cast<unsigned char>(heap::region_kind::unused));
+    first.reset();
+    const auto result = second.wait();
+    INFO(result);
+    CHECK(result.ok());
+    ::close(fd);
 }
 
 TEST_CASE("after a restart, a mutex and a name that someone had are nobody's") {

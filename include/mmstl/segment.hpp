@@ -332,7 +332,8 @@ public:
     [[nodiscard]] const void* base_address() const noexcept { return base(); }
 
     /// Walks over all that the segment says of its own memory and names, and tells what does not
-    /// fit. Nobody may allocate meanwhile, or it tells what is no more.
+    /// fit. Nobody may allocate meanwhile, or it tells what is no more. What someone has left half
+    /// done who has died fits.
     ///
     /// Complexity: linear in the heap.
     [[nodiscard]] segment_report check() const {

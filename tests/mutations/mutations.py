@@ -21,6 +21,7 @@ COORDINATION = "detail/heap/coordination.hpp"
 WORD = "detail/heap/robust_word.hpp"
 NAMES = "detail/heap/names.hpp"
 POSIX = "detail/posix.hpp"
+SLICES = "detail/heap/slices.hpp"
 SEGMENT = "segment.hpp"
 
 MUTATIONS = [
@@ -178,18 +179,6 @@ MUTATIONS = [
         ("segment_kill",),
     ),
     Mutation(
-        "slices are free before they say so",
-        SHARED,
-        """    for (std::uint32_t i = 0; i < of.n; ++i) {
-        span& slice = image_.span_at(of.index() + i);
-        slice.owner.store(0""",
-        """    used(of.region).set(of.first, of.n, false);
-    for (std::uint32_t i = 0; i < of.n; ++i) {
-        span& slice = image_.span_at(of.index() + i);
-        slice.owner.store(0""",
-        ("segment_kill",),
-    ),
-    Mutation(
         "a run is given back before it is known by whom",
         SHARED,
         """        run.pending.set(members_.process() + 1);
@@ -286,7 +275,7 @@ MUTATIONS = [
 """,
         """            abandon_or_free(of);
 """,
-        ("segment_kill", "segment_heap"),
+        ("segment_kill",),
     ),
     Mutation(
         "runs that the dead were giving back are forgotten",
@@ -339,6 +328,15 @@ MUTATIONS = [
         ("segment_heap", "segment_processes"),
     ),
     Mutation(
+        "who is being buried is taken for alive",
+        SHARED,
+        """        if (membership::is_being_buried(image_, process - 1) ||
+""",
+        """        if (image_.n_regions() == 0 ||
+""",
+        ("segment_processes",),
+    ),
+    Mutation(
         "a process goes before its spans are taken over",
         COORDINATION,
         """            if (auto f = bury(in, p, replay, clean_up); f.failed()) return f;
@@ -369,7 +367,7 @@ MUTATIONS = [
         COORDINATION,
         "        return (f.failed() || locked) &&",
         "        return !f.failed() && locked &&",
-        ("segment_processes", "segment_heap"),
+        ("segment_processes",),
     ),
     Mutation(
         "whether a process lives is asked by the description that is mapped",
@@ -417,9 +415,23 @@ MUTATIONS = [
     Mutation(
         "after a restart of the machine owners are believed",
         SHARED,
-        "if (!others) forget_everyone",
-        "if (others && false) forget_everyone",
+        """            forget_everyone(fnv1a(""",
+        """            if (others) forget_everyone(fnv1a(""",
         ("segment_recovery",),
+    ),
+    Mutation(
+        "after a restart what was half done stays so",
+        SHARED,
+        "    free_strays(left);\n",
+        "",
+        ("segment_kill",),
+    ),
+    Mutation(
+        "after a restart what is half done is taken for damage",
+        SLICES,
+        "        return !is_huge_ && one.index() - first_ < n_;\n",
+        "        return !is_huge_ && one.index() - first_ < n_ && n_ == 0;\n",
+        ("segment_kill",),
     ),
     Mutation(
         "a constructor is waited for whose process has died",
@@ -433,7 +445,7 @@ MUTATIONS = [
         SEGMENT,
         "    if (heap().is_alive(builder)) return;\n",
         "",
-        ("segment", "segment_processes"),
+        ("segment",),
     ),
     # ---- robust_mutex ----
     Mutation(

@@ -69,7 +69,6 @@ struct open_segment : heap::open_heap {
     mmstl::access access = mmstl::access::read_write;
     std::size_t n_handles = 1;
     std::atomic<bool> name_is_new{false}; ///< and its directory not yet on the disk
-    bool was_unclean = false;
     std::atomic<int> poison{0}; ///< errno of the first flush that failed: what it lost stays lost
 };
 
@@ -449,19 +448,22 @@ inline failure segment_storage::start(candidate& from, const backing_handle& fil
     made->access = options.access;
     made->is_writable = options.access == access::read_write;
 
-    const auto* const boot = format::this_boot();
-    const bool same_boot = boot != nullptr && *boot == from.boot_id;
-    made->was_unclean = from.state != format::state::clean && !same_boot;
-    if (made->was_unclean) {
+    const auto vet = [&] {
         if (options.unclean == unclean_segment::refuse) return refuse(errc::unclean, call);
         const auto report = heap::check(in);
-        if (!report.clean()) {
-            more = report.problems.front();
-            return refuse(errc::damaged, call);
-        }
+        if (report.clean()) return failure{};
+        more = report.problems.front();
+        return refuse(errc::damaged, call);
+    };
+    failure f;
+    if (options.access == access::read_write) {
+        f = made->shared.join(vet);
+    } else {
+        const auto* const boot = format::this_boot();
+        const bool same_boot = boot != nullptr && *boot == from.boot_id;
+        if (from.state != format::state::clean && !same_boot) f = vet();
     }
-    if (options.access == access::read_write)
-        if (auto f = made->shared.join(); f.failed()) return f;
+    if (f.failed()) return f;
     started = std::move(made);
     return {};
 }

@@ -8,7 +8,7 @@
 #include <mmstl/detail/checksum.hpp>
 #include <mmstl/detail/heap/layout.hpp>
 #include <mmstl/detail/heap/names.hpp>
-#include <mmstl/detail/heap/shared_heap.hpp>
+#include <mmstl/detail/heap/slices.hpp>
 #include <mmstl/segment_options.hpp>
 
 #include <algorithm>
@@ -29,7 +29,7 @@ namespace mmstl::inline v1::detail::heap {
 /// takes depends on the length of the file alone.
 class checker {
 public:
-    explicit checker(const image& in) : in_(in) {}
+    explicit checker(const image& in) : in_(in), left_(in) {}
 
     segment_report run() {
         length_ = in_.header().live.size.load();
@@ -65,19 +65,21 @@ private:
             return;
         case region_kind::divided: return check_divided(region, value);
         case region_kind::huge: return check_huge(region, value);
-        case region_kind::huge_more: {
-            if (region >= huge_until_)
+        case region_kind::huge_more:
+            if (region < huge_until_) return;
+            if (left_.has_region(region))
+                report_.free_bytes += region_bytes - slice_bytes;
+            else
                 tell("region " + std::to_string(region) + ": goes on with no block");
             return;
-        }
         }
         tell("region " + std::to_string(region) + ": of no known kind");
     }
 
     void check_huge(std::uint32_t region, std::uint64_t n_bytes) {
         if (region < huge_until_) return; // what it goes on from has told
-        const auto n = n_bytes / region_bytes + (n_bytes % region_bytes != 0 ? 1 : 0);
-        if (n == 0 || n > in_.n_regions() - region) {
+        const auto n = regions_for(n_bytes);
+        if (n > in_.n_regions() - region) {
             tell("region " + std::to_string(region) + ": a block longer than the heap");
             return;
         }
@@ -100,12 +102,19 @@ private:
         const slice_map used(in_.maps(region).used);
         if (!used.test(0)) tell(at(region, 0) + ": the description is not in use");
         for (std::uint32_t i = 1; i < slices_per_region;) {
+            const slices one{region, i, 1};
             if (!used.test(i)) {
+                if (i < described && in_.span_at(one.index()).state.get() != span_state::free &&
+                    !left_.has_slice(one))
+                    tell(at(region, i) + ": free, and says that it is not");
                 report_.free_bytes += slice_bytes;
                 ++i;
             } else if (i >= described) {
                 tell(at(region, i) + ": in use, and not described");
                 return;
+            } else if (left_.has_slice(one) && whole_at(in_, region, i) == 0) {
+                report_.free_bytes += slice_bytes;
+                ++i;
             } else {
                 i += check_slice(region, i, static_cast<std::uint32_t>(described), used);
             }
@@ -131,7 +140,7 @@ private:
         case span_state::run:
         case span_state::purging:
             n_bytes = of.n_bytes.get();
-            n = n_bytes / slice_bytes + (n_bytes % slice_bytes != 0 || n_bytes == 0 ? 1 : 0);
+            n = slices_for(n_bytes);
             break;
         case span_state::free:
         case span_state::more: tell(at(region, i) + ": in use, by nothing"); return 1;
@@ -216,6 +225,7 @@ private:
 
     /// A span is in one list of them, once.
     void check_abandoned() {
+        if (left_.is_locked()) return; // they are linked anew by whoever has the lock next
         std::vector<bool> listed(unowned_.size());
         for (std::size_t c = 0; c < n_classes; ++c) {
             const auto first = in_.root().abandoned[c].get();
@@ -307,6 +317,7 @@ private:
     }
 
     image in_;
+    unfinished left_;
     std::uint64_t length_ = 0;
     std::uint32_t huge_until_ = 0;
     segment_report report_;

@@ -109,7 +109,15 @@ public:
         return word >> 16 & generation_mask;
     }
 
+    /// Whether process `p` is dead, and someone has its byte locked to clean up behind it.
+    [[nodiscard]] static bool is_being_buried(const image& in, std::uint32_t p) noexcept {
+        return in.process(p).is_there.load() == being_buried;
+    }
+
 private:
+    static constexpr std::uint32_t here = 1;
+    static constexpr std::uint32_t being_buried = 2;
+
     struct where {
         std::uint32_t process_and_one;
         std::uint32_t generation;
@@ -208,6 +216,7 @@ void membership::settle_locks(const image& in, std::uint32_t p, Replay replay) {
 /// With its byte locked by us.
 template <class Replay, class CleanUp>
 failure membership::bury(const image& in, std::uint32_t p, Replay replay, CleanUp clean_up) {
+    in.process(p).is_there.store(being_buried);
     in.process(p).generation.fetch_add(1);
     settle_locks(in, p, replay);
     return clean_up(p);
@@ -228,7 +237,8 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             if (auto f = posix::try_lock_byte(fd_, liveness_offset + p, locked); f.failed())
                 return f;
             if (!locked) continue;
-            const bool is_dead = record.is_there.exchange(1) != 0;
+            const bool is_dead = record.is_there.load() != 0;
+            record.is_there.store(is_dead ? being_buried : here);
             const auto generation = record.generation.fetch_add(1) + 1;
             record.id.set(posix::process_id());
             place()->process_and_one = p + 1;
@@ -236,6 +246,7 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             settle_locks(in, p, replay); // a damaged file may say that nobody was there
             failure f;
             if (is_dead) f = clean_up(p);
+            record.is_there.store(here);
             std::size_t n_dead = 0;
             if (!f.failed()) f = bury_the_dead(in, replay, clean_up, n_dead);
             if (f.failed()) { // for another to clean up
@@ -277,7 +288,9 @@ inline bool membership::leave(const image& in) noexcept {
     in.process(mine).is_there.store(0);
     place()->has_joined.store(0, std::memory_order_relaxed);
     place()->process_and_one = 0;
-    close_descriptor(); // and so the lock is given back
+    // Closing does not give it back while a child has the descriptor (_Fork).
+    (void)posix::unlock_byte(fd_, liveness_offset + mine);
+    close_descriptor();
     return alone;
 }
 

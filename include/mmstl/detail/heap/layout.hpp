@@ -86,7 +86,9 @@ struct lock_page {
 };
 
 struct process_record {
-    std::atomic<std::uint32_t> is_there;   ///< 0: nobody, and nothing is left of whoever was
+    /// 0: nobody, and nothing is left of whoever was; 1: somebody, dead or alive; 2: somebody who is
+    /// dead for certain, and whose remains are being seen to by whoever has locked the byte.
+    std::atomic<std::uint32_t> is_there;
     std::atomic<std::uint32_t> generation; ///< how many processes had this record
     cell<std::uint32_t> id;                ///< for the eye
     cell<std::uint32_t> zero;

@@ -10,6 +10,7 @@
 #include <mmstl/detail/checksum.hpp>
 #include <mmstl/detail/heap/coordination.hpp>
 #include <mmstl/detail/heap/layout.hpp>
+#include <mmstl/detail/heap/slices.hpp>
 #include <mmstl/detail/posix.hpp>
 #include <mmstl/error.hpp>
 
@@ -33,77 +34,6 @@ struct growing {
     std::uint64_t most_bytes{}; ///< to be committed ahead, at a time
 };
 
-/// A run of slices.
-struct slices {
-    std::uint32_t region = 0;
-    std::uint32_t first = 0;
-    std::uint32_t n = 0;
-
-    [[nodiscard]] std::uint32_t index() const noexcept {
-        return region * static_cast<std::uint32_t>(slices_per_region) + first;
-    }
-    [[nodiscard]] std::uint32_t end() const noexcept { return first + n; }
-};
-
-/// Bits of a region's map, counted through its words.
-class slice_map {
-public:
-    using words = std::array<cell<std::uint64_t>, slices_per_region / 64>;
-    explicit slice_map(words& of) noexcept : words_(of) {}
-
-    [[nodiscard]] bool test(std::uint32_t i) const noexcept {
-        return (words_[i / 64].get() >> (i % 64) & 1) != 0;
-    }
-    [[nodiscard]] bool all(std::uint32_t first, std::uint32_t n) const noexcept {
-        for (std::uint32_t i = first; i < first + n; ++i)
-            if (!test(i)) return false;
-        return true;
-    }
-    void set(std::uint32_t first, std::uint32_t n, bool to) noexcept {
-        for (std::uint32_t i = first; i < first + n;) {
-            const std::uint32_t count = std::min(first + n - i, 64 - i % 64);
-            const std::uint64_t mask =
-                (count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1) << (i % 64);
-            auto& word = words_[i / 64];
-            word.set(to ? word.get() | mask : word.get() & ~mask);
-            i += count;
-        }
-    }
-    [[nodiscard]] std::uint32_t count(std::uint32_t first, std::uint32_t n) const noexcept {
-        std::uint32_t all = 0;
-        for (std::uint32_t i = first; i < first + n; ++i) all += test(i) ? 1U : 0U;
-        return all;
-    }
-    /// The first of `n` clear bits in a row that begin at a multiple of `alignment`, from `from`
-    /// on; `slices_per_region` if there are none.
-    [[nodiscard]] std::uint32_t find_clear(std::uint32_t n, std::uint32_t alignment,
-                                           std::uint32_t from) const noexcept {
-        constexpr std::uint32_t none = slices_per_region;
-        for (std::uint32_t at = from; at + n <= none;) {
-            at = next(at, false);
-            at = (at + alignment - 1) / alignment * alignment;
-            if (at + n > none) break;
-            const std::uint32_t taken = next(at, true);
-            if (taken - at >= n) return at;
-            at = taken;
-        }
-        return none;
-    }
-    /// The first bit from `i` on that is as asked for.
-    [[nodiscard]] std::uint32_t next(std::uint32_t i, bool is) const noexcept {
-        while (i < slices_per_region) {
-            const std::uint64_t word = words_[i / 64].get() ^ (is ? 0 : ~std::uint64_t{0});
-            if (const std::uint64_t rest = word >> (i % 64); rest != 0)
-                return i + static_cast<std::uint32_t>(std::countr_zero(rest));
-            i = (i / 64 + 1) * 64;
-        }
-        return slices_per_region;
-    }
-
-private:
-    words& words_;
-};
-
 /// What there is to know of a heap, as of one moment.
 struct heap_usage {
     std::uint64_t used_bytes = 0; ///< of blocks that are handed out
@@ -119,7 +49,10 @@ public:
     opening_lock(const opening_lock&) = delete;
     opening_lock& operator=(const opening_lock&) = delete;
     ~opening_lock() {
-        if (fd_ != -1) (void)posix::close(fd_); // and so the lock is given back
+        if (fd_ == -1) return;
+        // Closing does not do it while a child has the description that was made just now (_Fork).
+        if (!why_.failed()) (void)posix::unlock_byte(fd_, opening_offset);
+        (void)posix::close(fd_);
     }
     [[nodiscard]] const failure& why() const noexcept { return why_; }
 
@@ -221,8 +154,13 @@ public:
 
     // ---- processes and threads ----
 
-    /// Takes a place among those who use the segment, and marks it as in use.
-    failure join() noexcept;
+    /// Takes a place among those who use the segment, and marks it as in use. If it was left by a
+    /// boot before this one, `vet()` is asked first, while nobody else can join.
+    template <class Vet> failure join(Vet vet);
+    /// Again, in a fork()ed child: its parent was accepted.
+    failure join() noexcept {
+        return join([]() noexcept { return failure{}; });
+    }
     /// Gives the place back, for which nothing of it may be in use any more. If nobody else is
     /// there, `last()` is called, before anybody can join.
     template <class Last> failure leave(Last last) noexcept;
@@ -252,7 +190,8 @@ public:
         const auto process = record.process.load();
         if (process == 0 || process > most_processes) return std::nullopt; // the latter: damaged
         const auto generation = record.generation.get();
-        if (!members_.is_alive(image_, process - 1, image_.process(process - 1).generation.load()))
+        if (membership::is_being_buried(image_, process - 1) ||
+            !members_.is_alive(image_, process - 1, image_.process(process - 1).generation.load()))
             return std::nullopt;
         return generation;
     }
@@ -325,9 +264,6 @@ private:
     [[nodiscard]] bool is_span(const span& of) const noexcept {
         return is_span(at_index(image_.index_of(of), 1));
     }
-    static std::uint64_t regions_for(std::uint64_t n_bytes) noexcept {
-        return (std::max<std::uint64_t>(n_bytes, 1) + region_bytes - 1) / region_bytes;
-    }
     static slices at_index(std::uint32_t index, std::uint32_t n) noexcept {
         return {index / static_cast<std::uint32_t>(slices_per_region),
                 index % static_cast<std::uint32_t>(slices_per_region), n};
@@ -364,8 +300,7 @@ private:
         forget_intent();
     }
     [[nodiscard]] slices run_of(const span& first, std::size_t n_bytes) const noexcept {
-        const auto n = (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes;
-        return at_index(image_.index_of(first), static_cast<std::uint32_t>(n));
+        return at_index(image_.index_of(first), static_cast<std::uint32_t>(slices_for(n_bytes)));
     }
     [[nodiscard]] slices slices_of(const span& of) const noexcept {
         return at_index(image_.index_of(of), classes[of.size_class.get()].n_slices);
@@ -393,6 +328,7 @@ private:
     template <class IsDead, class IsPurged>
     void release_spans(IsDead is_dead, IsPurged is_purged) noexcept;
     void forget_everyone(std::uint64_t boot) noexcept;
+    void free_strays(const unfinished& left) noexcept;
 
     /// All that are in use: `look(slice)`.
     template <class Look> void for_each_slice(Look look) const noexcept {
@@ -709,7 +645,6 @@ inline void shared_heap::free_slices(const slices& of) noexcept {
         slice.distance.set(0);
         slice.returned.store(0, std::memory_order_relaxed);
     }
-    keep_order();
     used(of.region).set(of.first, of.n, false);
     auto& hint = image_.root().first_with_space;
     hint.set(std::min(hint.get(), of.region));
@@ -840,8 +775,7 @@ inline failure shared_heap::claim_run(std::size_t n_bytes, std::size_t alignment
         if (alignment > region_bytes) return posix::failed(call, EINVAL);
         return claim_regions(n_bytes, may, found);
     }
-    const auto n = static_cast<std::uint32_t>(
-        (std::max<std::size_t>(n_bytes, 1) + slice_bytes - 1) / slice_bytes);
+    const auto n = static_cast<std::uint32_t>(slices_for(n_bytes));
     const auto aligned =
         static_cast<std::uint32_t>(std::max<std::size_t>(alignment / slice_bytes, 1));
     slices at;
@@ -936,7 +870,7 @@ inline void shared_heap::give_back_run(void* block, std::size_t n_bytes) noexcep
 
 // ---- processes and threads ----
 
-inline failure shared_heap::join() noexcept {
+template <class Vet> failure shared_heap::join(Vet vet) {
     const opening_lock alone(growing_.fd);
     if (alone.why().failed()) return alone.why();
     auto& live = image_.header().live;
@@ -946,7 +880,10 @@ inline failure shared_heap::join() noexcept {
     if (is_other_boot && live.state.load() != format::state::clean) {
         bool others = true;
         if (auto f = alone.ask_for_others(others); f.failed()) return f;
-        if (!others) forget_everyone(fnv1a(std::string_view(this_boot.data(), this_boot.size())));
+        if (!others) {
+            if (auto f = vet(); f.failed()) return f;
+            forget_everyone(fnv1a(std::string_view(this_boot.data(), this_boot.size())));
+        }
     }
     auto f = members_.join(image_, growing_.fd, replay{this}, [this](std::uint32_t p) {
         release_threads_of(p);
@@ -1025,15 +962,19 @@ inline void shared_heap::release_threads_of(std::uint32_t p) noexcept {
 
 /// After a restart of the machine, of a segment that was not closed: what the coordination says may
 /// be older than the image, as its pages came to the disk. So the image alone is believed: nobody
-/// holds a lock or is in the middle of anything, and nobody owns a span. Generations go on from
-/// somewhere else, so that no thread is taken for one of those before.
+/// holds a lock, and nobody owns a span. What somebody was in the middle of is taken back only where
+/// the image shows it: slices that have become something whole since are in use. Generations go on
+/// from somewhere else, so that no thread is taken for one of those before.
 ///
-/// Nobody else may use the segment.
+/// Nobody else may use the segment. Who is killed here leaves the lock as somebody's, and is done
+/// with in the same way.
 inline void shared_heap::forget_everyone(std::uint64_t boot) noexcept {
-    for (lock_line* const line : {&image_.locks().heap, &image_.locks().names}) {
-        line->intent.kind.set(static_cast<std::uint32_t>(intent_kind::none));
-        line->word.store(0);
-    }
+    auto& line = image_.locks().heap;
+    const unfinished left(image_);
+    line.word.store(membership::contended);
+    free_strays(left);
+    forget_intent();
+    image_.locks().names.word.store(0);
     release_spans([](thread_id) { return true; }, [](std::uint32_t) { return true; });
     for (std::uint32_t i = 0; i < most_threads; ++i) {
         auto& record = image_.thread(i);
@@ -1041,6 +982,27 @@ inline void shared_heap::forget_everyone(std::uint64_t boot) noexcept {
         record.generation.set(record.generation.get() + static_cast<std::uint32_t>(boot >> 32 | 1));
     }
     for (std::uint32_t p = 0; p < most_processes; ++p) image_.process(p).is_there.store(0);
+    line.word.store(0);
+}
+
+/// Of what somebody was in the middle of, that which belongs to nothing.
+inline void shared_heap::free_strays(const unfinished& left) noexcept {
+    std::uint64_t huge_until = 0;
+    for (std::uint32_t region = 0; region < image_.n_regions(); ++region) {
+        auto& word = image_.directory(region);
+        if (kind_of(word.get()) == region_kind::huge)
+            huge_until = region + regions_for(value_of(word.get()));
+        if (kind_of(word.get()) == region_kind::huge_more && region >= huge_until &&
+            left.has_region(region))
+            free_regions(region, 1);
+        const auto known = image_.described(region);
+        for (std::uint32_t i = 1; i < known;) {
+            const slices one{region, i, 1};
+            const auto n = whole_at(image_, region, i);
+            if (n == 0 && left.has_slice(one) && used(region).test(i)) free_slices(one);
+            i += std::max(n, std::uint32_t{1});
+        }
+    }
 }
 
 inline failure shared_heap::trim() noexcept {
