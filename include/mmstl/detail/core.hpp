@@ -84,6 +84,10 @@ struct core {
         return what.examine();
     }
 
+    /// For who keeps the handle: the caller may close what was borrowed of him, and its number is
+    /// another file's then.
+    static failure own(backing_handle& what) noexcept { return what.own(); }
+
     /// Asks anew for what `facts` tells.
     static failure examine(backing_handle& what) noexcept { return what.examine(); }
 

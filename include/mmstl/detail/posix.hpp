@@ -137,6 +137,12 @@ inline failure close(int fd) noexcept {
     return ::close(fd) == -1 && errno != EINTR ? failed("close") : failure{};
 }
 
+/// Another descriptor of the same open file, closed by exec; never 0, 1 or 2.
+inline failure duplicate(int fd, int& to) noexcept {
+    to = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return check("fcntl", to);
+}
+
 inline int open_flags(access wanted) noexcept {
     return wanted == access::read_write ? O_RDWR : O_RDONLY;
 }

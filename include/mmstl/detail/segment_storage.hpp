@@ -187,6 +187,7 @@ inline failure segment_storage::open(const backing& from, opening how,
     };
     auto f = core::open(from, wanted, how, found.file, prepare);
     if (f.failed()) return f;
+    if (f = core::own(found.file); f.failed()) return f;
     more.clear();
     created_ = found.file.created();
     if (!created_) {

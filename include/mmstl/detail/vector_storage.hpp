@@ -250,6 +250,7 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
         return made.make(fresh, wanted, type);
     });
     if (f.failed()) return f;
+    if (f = core::own(made.file_); f.failed()) return f;
     made.created_ = made.file_.created();
     if (!made.created_) {
         made.map_ = {}; // what was made for a name that another process took
