@@ -683,6 +683,88 @@ TEST_CASE("a borrowed descriptor must allow what is wanted") {
                      says(EBADF, "fcntl", "fd -1"));
 }
 
+// ---- without standard descriptors ----
+
+namespace {
+
+void close_standard_descriptors() {
+    for (const int fd : {0, 1, 2}) ::close(fd);
+}
+
+/// What a program writes that was started without them goes nowhere.
+void expect_no_standard_descriptors() {
+    for (const int fd : {0, 1, 2})
+        expect(::write(fd, "x", 1) == -1 && errno == EBADF, "fd " + std::to_string(fd));
+}
+
+} // namespace
+
+TEST_CASE("no backing takes the number of a standard descriptor") {
+    const auto which = every_kind();
+    if (which == kind::borrowed_fd) return; // which stays where it is
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    check_in_child([&] {
+        close_standard_descriptors();
+        const auto check = [&](const backing_handle& handle) {
+            expect(handle.native_handle() > 2);
+            expect((::fcntl(handle.native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
+            expect_no_standard_descriptors();
+        };
+        if (has_name(which)) {
+            check(where.create());
+            where.remove();
+            check(open_prepared(where, opening::create, fill));
+            expect(is_filled(where));
+        }
+        const auto handle = where.open(mmstl::access::read_write);
+        check(handle);
+        int again = -1;
+        expect(!posix::reopen(handle.native_handle(), again).failed());
+        expect(again > 2);
+        expect_no_standard_descriptors();
+    });
+}
+
+TEST_CASE("a borrowed standard descriptor stays where it is") {
+    const sample one(kind::file);
+    (void)one.backing_of(10);
+    check_in_child([&] {
+        ::close(0);
+        expect(::open(one.backing().name().c_str(), O_RDWR) == 0);
+        const auto handle = mmstl::borrowed_fd(0).open(mmstl::access::read_write);
+        expect(handle.native_handle() == 0 && handle.size_bytes() == 10);
+    });
+}
+
+TEST_CASE("a descriptor that cannot leave the number of a standard one is not kept") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    check_in_child([&] {
+        close_standard_descriptors();
+        const auto refused = says(EMFILE, "fcntl", where.name());
+        const auto with_failure = [](auto function) {
+            const fault::fail armed(fault::call::fcntl, 1, EMFILE);
+            return error_of(function);
+        };
+        expect(with_failure([&] { (void)where.create(); }) == refused);
+        expect(!exists(where));
+        expect(with_failure([&] { (void)open_prepared(where, opening::create, fill); }) == refused);
+        expect(!exists(where));
+        const auto handle = where.create();
+        expect(with_failure([&] { (void)where.open(); }) == refused);
+        int again = -1;
+        {
+            const fault::fail armed(fault::call::fcntl, 1, EMFILE);
+            expect(posix::reopen(handle.native_handle(), again).value == EMFILE && again == -1);
+        }
+        expect_no_standard_descriptors();
+    });
+}
+
 // ---- names, handles ----
 
 TEST_CASE("remove takes the name away, and open handles keep their bytes") {

@@ -208,6 +208,49 @@ TEST_CASE("a borrowed descriptor that cannot be duplicated is refused, and nothi
     ::close(fd);
 }
 
+TEST_CASE(
+    "what a program without standard descriptors writes there gets into no segment or vector") {
+    const temporary_directory directory;
+    const shared_memory_name name;
+    const backing by_path(directory / "x");
+    const backing by_name(mmstl::shared_memory(name.text()));
+    for (const auto& where : {by_path, by_name}) {
+        INFO(where.name());
+        check_in_child([&] {
+            for (const int fd : {0, 1, 2}) ::close(fd);
+            auto in = segment::create(where, little);
+            auto all = mmstl::mapped_vector<int>::create(directory / "numbers");
+            const auto complain = [] {
+                for (const int fd : {0, 1, 2})
+                    expect(::write(fd, "cannot go on", 12) == -1 && errno == EBADF);
+            };
+            complain();
+            in.construct<mmstl::vector<int>>("numbers", 1000, 7);
+            for (int i = 0; i < 100'000; ++i) all.push_back(i);
+            complain();
+            in.close();
+            all.close();
+            in = segment::open(where);
+            all = mmstl::mapped_vector<int>::open(directory / "numbers");
+            complain();
+            const auto result = in_child([&] { // which opens the segment anew
+                in.construct<int>("one", 1);
+                complain();
+            });
+            expect(result.ok(), result.message);
+            in.close();
+            all.close();
+        });
+        const auto in = segment::open(where);
+        CHECK(in.check().clean());
+        CHECK(*in.find<const mmstl::vector<int>>("numbers") == mmstl::vector<int>(1000, 7));
+        const mmstl::mapped_vector<const int> all(directory / "numbers");
+        CHECK(all.size() == 100'000);
+        CHECK((all.front() == 0 && all.back() == 99'999));
+        std::filesystem::remove(directory / "numbers");
+    }
+}
+
 TEST_CASE("create does not touch what is there, open does not create") {
     const temporary_directory directory;
     const auto path = directory / "x";

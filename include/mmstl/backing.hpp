@@ -360,7 +360,8 @@ inline detail::failure backing::open_fd(access wanted, detail::posix::dispositio
     return detail::posix::check_access(fd_, wanted);
 }
 
-// Opens into a handle that is closed, and leaves it to the caller to name and examine it.
+// Opens into a handle that is closed, and leaves it to the caller to name and examine it. If it
+// fails and the handle is open, the file has been opened, or created.
 inline detail::failure backing_handle::attach(const backing& from, access wanted,
                                               detail::posix::disposition how, backing_handle& to) {
     if (auto f = from.check_name("open"); f.failed()) return f;
@@ -370,7 +371,7 @@ inline detail::failure backing_handle::attach(const backing& from, access wanted
     to.kind_ = from.kind_;
     to.is_borrowed_ = from.kind_ == kind::borrowed_fd;
     to.created_ = how == detail::posix::disposition::create || from.is_fresh();
-    return {};
+    return to.is_borrowed_ ? detail::failure{} : detail::posix::move_up(to.fd_);
 }
 
 inline detail::failure backing_handle::open(const backing& from, access wanted,
@@ -387,12 +388,11 @@ inline detail::failure backing_handle::open(const backing& from, access wanted,
 inline detail::failure backing_handle::create(const backing& from, backing_handle& to) {
     backing_handle opened;
     opened.name_ = from.name_;
-    if (auto f = attach(from, access::read_write, detail::posix::disposition::create, opened);
-        f.failed())
-        return f;
-    if (auto f = opened.examine(); f.failed()) {
+    auto f = attach(from, access::read_write, detail::posix::disposition::create, opened);
+    if (!f.failed()) f = opened.examine();
+    if (f.failed()) {
         std::error_code ignored;
-        from.remove(ignored); // what was made is taken back
+        if (opened.is_open()) from.remove(ignored); // what was made is taken back
         return f;
     }
     to = std::move(opened);

@@ -280,6 +280,7 @@ failure core::make_unnamed(const std::string& path, const backing& from, backing
         return fails(f, posix::is_for_want_of_unnamed_files(f) ? verdict::by_name : verdict::final);
     made.kind_ = from.kind_;
     made.created_ = true;
+    if (auto f = posix::move_up(made.fd_); f.failed()) return f;
     if (auto f = made.examine(); f.failed()) return f;
     if (auto f = prepare(made); f.failed()) return f;
     if (auto f = posix::give_name(made.fd_, path.c_str()); f.failed()) {

@@ -23,6 +23,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <ctime>
 #include <fcntl.h>
@@ -141,6 +142,17 @@ inline failure close(int fd) noexcept {
 inline failure duplicate(int fd, int& to) noexcept {
     to = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return check("fcntl", to);
+}
+
+/// Moves what got a number below 3 out of the way, for who keeps it: a program that was started
+/// without standard output or error still writes there, and would write into the file. A failure
+/// leaves `fd` as it is.
+inline failure move_up(int& fd) noexcept {
+    if (fd > STDERR_FILENO) return {};
+    int moved = -1;
+    if (auto f = duplicate(fd, moved); f.failed()) return f;
+    (void)close(std::exchange(fd, moved)); // what it could report, the other one will
+    return {};
 }
 
 inline int open_flags(access wanted) noexcept {
@@ -437,7 +449,10 @@ inline failure unlock_file(int fd) noexcept {
 inline failure reopen(int fd, int& to) noexcept {
     const auto link = link_to(fd);
     to = retry([&] { return ::open(link.data(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
-    return check("open", to);
+    if (to == -1) return failed("open");
+    const auto f = move_up(to);
+    if (f.failed()) (void)close(std::exchange(to, -1));
+    return f;
 }
 
 /// Locks bytes of the file, if nobody else has locked any of them.
