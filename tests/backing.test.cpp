@@ -102,18 +102,20 @@ public:
             first_.emplace(fault::call::open, opened ? 3 : 2, EOPNOTSUPP);
         if (which == way::without_links) {
             first_.emplace(fault::call::linkat, 1, EPERM);
-            second_.emplace(fault::call::linkat, 2, ENOENT);
+            second_.emplace(fault::call::linkat, 2, ENOENT); // by either name in /proc
+            third_.emplace(fault::call::linkat, 3, ENOENT);
         }
     }
     go(const go&) = delete;
     go& operator=(const go&) = delete;
     ~go() {
-        second_.reset(); // the inner one first
+        third_.reset(); // the inner one first
+        second_.reset();
         first_.reset();
     }
 
 private:
-    std::optional<fault::fail> first_, second_;
+    std::optional<fault::fail> first_, second_, third_;
 };
 
 /// `core::open` for the typed views, with the failure thrown.
@@ -1255,6 +1257,21 @@ TEST_CASE("who may not link through the descriptor links through /proc") {
         CHECK(unprivileged.count(fault::call::linkat) == 2);
     }
     CHECK(is_filled(path));
+    {
+        const fault::fail unprivileged(fault::call::linkat, 1, ENOENT);
+        const fault::fail older(fault::call::linkat, 2, ENOENT); // which has no thread-self
+        (void)open_prepared(directory / "z", opening::create, fill);
+        CHECK(unprivileged.count(fault::call::linkat) == 3);
+    }
+    CHECK(is_filled(directory / "z"));
+    {
+        const auto handle = backing(path).open(mmstl::access::read_write);
+        const fault::fail older(fault::call::open, 1, ENOENT);
+        int again = -1;
+        CHECK_FALSE(posix::reopen(handle.native_handle(), again).failed());
+        CHECK(older.count(fault::call::open) == 2);
+        ::close(again);
+    }
     ::chmod(directory.path().c_str(), 0777);
     check_in_child([&] { // whatever this kernel allows
         become_nobody();

@@ -33,6 +33,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <list>
@@ -51,6 +52,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -903,6 +905,44 @@ TEST_CASE("without /proc no segment is opened, and nobody is thought dead") {
     }
     mutex.unlock();
     CHECK(ask(mutex) == outcome::locked);
+}
+
+TEST_CASE("a process whose first thread has ended opens, allocates and closes as any other") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto result = in_child([&] {
+        const auto is_gone = [] { // "number (name) state ..."
+            std::ifstream about("/proc/self/stat");
+            std::string number, name, state;
+            about >> number >> name >> state;
+            return state == "Z";
+        };
+        std::thread([&] {
+            try {
+                expect(soon(is_gone), "the first thread has ended");
+                auto in = segment::create(path, little);
+                expect(block::make(in, {100, 3}, 1).free(in), "whole");
+                in.construct<int>("one", 1);
+                const auto ended = in_child([&] { in.construct<int>("another", 2); });
+                expect(ended.ok(), ended.message);
+                expect(in.recover() == 1, "the child has died");
+                in.close();
+                ::_exit(0);
+            } catch (const std::exception& e) {
+                std::fprintf(stderr, "%s\n", e.what());
+                ::_exit(1);
+            }
+        }).detach();
+        // As pthread_exit(3), which would unwind what must not be unwound.
+        ::syscall(SYS_exit, 0);
+    });
+    INFO(result);
+    REQUIRE(result.ok());
+    CHECK(read_file(path).substr(576, 8) == std::string(8, '\0')); // state: closed
+    const auto in = segment::open(path);
+    CHECK(*in.find<const int>("one") == 1);
+    CHECK(*in.find<const int>("another") == 2);
+    CHECK(problems_in(in) == "");
 }
 
 TEST_CASE("who is alive is known across namespaces, in which processes have the same number") {

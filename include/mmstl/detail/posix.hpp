@@ -217,12 +217,21 @@ inline failure open_unnamed(const std::string& directory, unsigned permissions, 
     return check("open", fd);
 }
 
-/// The name of an open descriptor in /proc, which may not be there.
-inline std::array<char, 32> link_to(int fd) noexcept {
-    std::array<char, 32> link{"/proc/self/fd/"}; // the zeros behind it end the number
-    std::to_chars(link.data() + std::string_view(link.data()).size(), link.data() + link.size() - 1,
-                  fd);
-    return link;
+/// Calls `call(link)` with a name of the open descriptor in /proc, which may not be there (ENOENT).
+///
+/// By way of the thread first: "self" has no descriptors any more once main()'s thread has ended by
+/// pthread_exit(3), and others go on. Linux before 3.17 has only that.
+template <class Call> int through_link(int fd, Call call) noexcept {
+    constexpr std::string_view directories[] = {"/proc/thread-self/fd/", "/proc/self/fd/"};
+    int result = -1;
+    for (const auto directory : directories) {
+        char link[32]{}; // the zeros behind it end the number
+        char* const number = link + directory.copy(link, sizeof link);
+        std::to_chars(number, std::end(link) - 1, fd);
+        result = call(static_cast<const char*>(link));
+        if (result != -1 || errno != ENOENT) break;
+    }
+    return result;
 }
 
 /// Gives an unnamed file its name, with all that is in it; EEXIST when the name is taken, also by a
@@ -233,8 +242,9 @@ inline std::array<char, 32> link_to(int fd) noexcept {
 inline failure give_name(int fd, const char* path) noexcept {
     if (::linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return {};
     if (errno != ENOENT && errno != EPERM && errno != EINVAL) return failed("linkat");
-    return check("linkat",
-                 ::linkat(AT_FDCWD, link_to(fd).data(), AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+    return check("linkat", through_link(fd, [&](const char* link) {
+                     return ::linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+                 }));
 }
 
 /// Whether `open_unnamed` or `give_name` failed in a way in which creating by name may not: no
@@ -447,8 +457,9 @@ inline failure unlock_file(int fd) noexcept {
 /// Opens the file behind `fd` anew, for reading and writing: locks on it belong to that open file
 /// description alone, which is not mapped, and not shared with fork()ed children's parents.
 inline failure reopen(int fd, int& to) noexcept {
-    const auto link = link_to(fd);
-    to = retry([&] { return ::open(link.data(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    to = through_link(fd, [](const char* link) {
+        return retry([&] { return ::open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    });
     if (to == -1) return failed("open");
     const auto f = move_up(to);
     if (f.failed()) (void)close(std::exchange(to, -1));
