@@ -529,23 +529,24 @@ inline failure on_fork(void (*before)(), void (*in_parent)(), void (*in_child)()
 }
 
 /// Tells this run of the machine from every other: the 36 characters of the kernel's boot_id, the
-/// rest zero. False where there is no such thing (no /proc).
-inline bool boot_id(std::array<char, 40>& to) noexcept {
+/// rest zero. ENOENT where there is no such thing (no /proc). A failure leaves zeros.
+inline failure boot_id(std::array<char, 40>& to) noexcept {
     constexpr std::size_t length = 36;
     to = {};
     int fd = -1;
-    if (open_file("/proc/sys/kernel/random/boot_id", access::read_only, disposition::open, 0, fd)
-            .failed())
-        return false;
+    if (auto f = open_file("/proc/sys/kernel/random/boot_id", access::read_only, disposition::open,
+                           0, fd);
+        f.failed())
+        return f;
     std::size_t got = 0;
-    const bool was_read =
-        !read_at(fd, 0, reinterpret_cast<std::byte*>(to.data()), to.size(), got).failed();
+    auto f = read_at(fd, 0, reinterpret_cast<std::byte*>(to.data()), to.size(), got);
     (void)close(fd);
     const std::string_view line(to.data(), got);
-    const bool fits = was_read && line.substr(0, line.find('\n')).size() == length;
-    std::size_t kept = fits ? length : 0;
+    if (!f.failed() && line.substr(0, line.find('\n')).size() != length)
+        f = failed("open", ENOENT); // something else, of that name
+    std::size_t kept = f.failed() ? 0 : length;
     while (kept < to.size()) to[kept++] = '\0';
-    return fits;
+    return f;
 }
 
 inline failure add_seals(int fd, unsigned seals) noexcept {

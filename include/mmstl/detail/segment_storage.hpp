@@ -261,7 +261,7 @@ inline failure segment_storage::make(backing_handle& fresh, const segment_option
     const auto length = initial_bytes(n_regions);
     header.live.size.store(length);
     header.live.state.store(format::state::in_use);
-    if (const auto* const boot = format::this_boot()) header.live.boot_id = *boot;
+    if (auto f = format::this_boot(header.live.boot_id); f.failed()) return f;
     if (auto f = posix::check_size_limit(length); f.failed()) return f;
     if (auto f = posix::write_at(fresh.native_handle(), 0,
                                  reinterpret_cast<const std::byte*>(&header), sizeof header);
@@ -450,9 +450,11 @@ inline failure segment_storage::start(candidate& from, const backing_handle& fil
     made->access = options.access;
     made->is_writable = options.access == access::read_write;
 
-    const auto* const boot = format::this_boot();
-    const bool same_boot = boot != nullptr && *boot == from.boot_id;
-    made->was_unclean = from.state != format::state::clean && !same_boot;
+    if (from.state != format::state::clean) {
+        bool same_boot = false;
+        if (auto f = format::is_this_boot(from.boot_id, same_boot); f.failed()) return f;
+        made->was_unclean = !same_boot;
+    }
     if (made->was_unclean) {
         if (options.unclean == unclean_segment::refuse) return refuse(errc::unclean, call);
         const auto report = heap::check(in);
