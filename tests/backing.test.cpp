@@ -102,18 +102,20 @@ public:
             first_.emplace(fault::call::open, opened ? 3 : 2, EOPNOTSUPP);
         if (which == way::without_links) {
             first_.emplace(fault::call::linkat, 1, EPERM);
-            second_.emplace(fault::call::linkat, 2, ENOENT);
+            second_.emplace(fault::call::linkat, 2, ENOENT); // by either name in /proc
+            third_.emplace(fault::call::linkat, 3, ENOENT);
         }
     }
     go(const go&) = delete;
     go& operator=(const go&) = delete;
     ~go() {
-        second_.reset(); // the inner one first
+        third_.reset(); // the inner one first
+        second_.reset();
         first_.reset();
     }
 
 private:
-    std::optional<fault::fail> first_, second_;
+    std::optional<fault::fail> first_, second_, third_;
 };
 
 /// `core::open` for the typed views, with the failure thrown.
@@ -683,6 +685,88 @@ TEST_CASE("a borrowed descriptor must allow what is wanted") {
                      says(EBADF, "fcntl", "fd -1"));
 }
 
+// ---- without standard descriptors ----
+
+namespace {
+
+void close_standard_descriptors() {
+    for (const int fd : {0, 1, 2}) ::close(fd);
+}
+
+/// What a program writes that was started without them goes nowhere.
+void expect_no_standard_descriptors() {
+    for (const int fd : {0, 1, 2})
+        expect(::write(fd, "x", 1) == -1 && errno == EBADF, "fd " + std::to_string(fd));
+}
+
+} // namespace
+
+TEST_CASE("no backing takes the number of a standard descriptor") {
+    const auto which = every_kind();
+    if (which == kind::borrowed_fd) return; // which stays where it is
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    check_in_child([&] {
+        close_standard_descriptors();
+        const auto check = [&](const backing_handle& handle) {
+            expect(handle.native_handle() > 2);
+            expect((::fcntl(handle.native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
+            expect_no_standard_descriptors();
+        };
+        if (has_name(which)) {
+            check(where.create());
+            where.remove();
+            check(open_prepared(where, opening::create, fill));
+            expect(is_filled(where));
+        }
+        const auto handle = where.open(mmstl::access::read_write);
+        check(handle);
+        int again = -1;
+        expect(!posix::reopen(handle.native_handle(), again).failed());
+        expect(again > 2);
+        expect_no_standard_descriptors();
+    });
+}
+
+TEST_CASE("a borrowed standard descriptor stays where it is") {
+    const sample one(kind::file);
+    (void)one.backing_of(10);
+    check_in_child([&] {
+        ::close(0);
+        expect(::open(one.backing().name().c_str(), O_RDWR) == 0);
+        const auto handle = mmstl::borrowed_fd(0).open(mmstl::access::read_write);
+        expect(handle.native_handle() == 0 && handle.size_bytes() == 10);
+    });
+}
+
+TEST_CASE("a descriptor that cannot leave the number of a standard one is not kept") {
+    const auto which = GENERATE(kind::file, kind::shared_memory);
+    INFO(which);
+    const sample one(which);
+    const auto where = one.backing();
+    check_in_child([&] {
+        close_standard_descriptors();
+        const auto refused = says(EMFILE, "fcntl", where.name());
+        const auto with_failure = [](auto function) {
+            const fault::fail armed(fault::call::fcntl, 1, EMFILE);
+            return error_of(function);
+        };
+        expect(with_failure([&] { (void)where.create(); }) == refused);
+        expect(!exists(where));
+        expect(with_failure([&] { (void)open_prepared(where, opening::create, fill); }) == refused);
+        expect(!exists(where));
+        const auto handle = where.create();
+        expect(with_failure([&] { (void)where.open(); }) == refused);
+        int again = -1;
+        {
+            const fault::fail armed(fault::call::fcntl, 1, EMFILE);
+            expect(posix::reopen(handle.native_handle(), again).value == EMFILE && again == -1);
+        }
+        expect_no_standard_descriptors();
+    });
+}
+
 // ---- names, handles ----
 
 TEST_CASE("remove takes the name away, and open handles keep their bytes") {
@@ -1173,6 +1257,21 @@ TEST_CASE("who may not link through the descriptor links through /proc") {
         CHECK(unprivileged.count(fault::call::linkat) == 2);
     }
     CHECK(is_filled(path));
+    {
+        const fault::fail unprivileged(fault::call::linkat, 1, ENOENT);
+        const fault::fail older(fault::call::linkat, 2, ENOENT); // which has no thread-self
+        (void)open_prepared(directory / "z", opening::create, fill);
+        CHECK(unprivileged.count(fault::call::linkat) == 3);
+    }
+    CHECK(is_filled(directory / "z"));
+    {
+        const auto handle = backing(path).open(mmstl::access::read_write);
+        const fault::fail older(fault::call::open, 1, ENOENT);
+        int again = -1;
+        CHECK_FALSE(posix::reopen(handle.native_handle(), again).failed());
+        CHECK(older.count(fault::call::open) == 2);
+        ::close(again);
+    }
     ::chmod(directory.path().c_str(), 0777);
     check_in_child([&] { // whatever this kernel allows
         become_nobody();
@@ -1289,7 +1388,7 @@ TEST_CASE("the directory of a name is written, if it can be opened") {
 TEST_CASE("the boot has 36 characters, or none") {
     std::array<char, 40> id{};
     id.fill('?');
-    if (!posix::boot_id(id)) return skip_loudly("no boot_id here");
+    if (posix::boot_id(id).failed()) return skip_loudly("no boot_id here");
     CHECK(std::string_view(id.data()) ==
           read_file("/proc/sys/kernel/random/boot_id").substr(0, 36));
     CHECK(std::string_view(id.data()).size() == 36);
@@ -1297,7 +1396,7 @@ TEST_CASE("the boot has 36 characters, or none") {
     const leak_check guard;
     for (const auto which : {fault::call::open, fault::call::pread}) {
         const fault::fail armed(which, 1, EIO);
-        CHECK_FALSE(posix::boot_id(id));
+        CHECK(posix::boot_id(id).code() == std::errc::io_error);
         CHECK(id == std::array<char, 40>{});
         id.fill('?');
     }

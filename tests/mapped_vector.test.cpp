@@ -1507,6 +1507,56 @@ TEST_CASE("a descriptor that is open for reading alone is read, and not written"
     ::close(fd);
 }
 
+TEST_CASE("a borrowed descriptor may be closed, and its number become another file's") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto other = directory / "other";
+    const auto form = GENERATE(layout::header, layout::raw);
+    const std::string text(100'000, 'o');
+    write_file(other, text);
+    write_file(path, "");
+    const leak_check guard;
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    auto all = numbers::open_or_create(mmstl::borrowed_fd(fd), {.layout = form});
+    ::close(fd);
+    const int reused = ::open(other.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(reused == fd);
+    for (std::uint64_t i = 0; i < 200'000; ++i) all.push_back(i);
+    all.reserve(500'000);
+    all.flush_async();
+    all.flush();
+    all.resize(1000);
+    all.shrink_to_fit();
+    all.push_back(7);
+    all.close();
+    ::close(reused);
+    CHECK((read_file(other) == text));
+    const reader again(path, {.layout = form});
+    REQUIRE(again.size() == 1001);
+    CHECK(again[999] == 999);
+    CHECK(again.back() == 7);
+}
+
+TEST_CASE("a borrowed descriptor that cannot be duplicated is refused, and nothing stays") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    numbers::create(path).close();
+    const auto before = read_file(path);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    const auto name = "fd " + std::to_string(fd);
+    {
+        const leak_check guard;
+        const fault::fail armed(fault::call::fcntl, 2,
+                                EMFILE); // behind the question for its access
+        CHECK(error_of([&] { (void)numbers::open(mmstl::borrowed_fd(fd)); }) ==
+              says(EMFILE, "fcntl", name));
+        CHECK(armed.records().back().arguments[1] == std::uint64_t{F_DUPFD_CLOEXEC});
+    }
+    CHECK((read_file(path) == before));
+    numbers::open(mmstl::borrowed_fd(fd)).push_back(1);
+    ::close(fd);
+}
+
 TEST_CASE("on a disk that is mounted read-only vectors are read, and not written") {
     check_on_small_disk(1 << 20, [](const temporary_directory& disk) {
         numbers::create(disk / "x").push_back(7);

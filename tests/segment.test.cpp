@@ -151,6 +151,106 @@ TEST_CASE("a segment is made over every backing that it can be made over") {
     ::close(fd);
 }
 
+TEST_CASE("a borrowed descriptor may be closed, and its number become another file's") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto other = directory / "other";
+    const std::string text(3 * MiB, 'o');
+    write_file(other, text);
+    const bool is_there_empty = GENERATE(true, false);
+    const auto wanted = GENERATE(read_write, read_only);
+    if (is_there_empty && wanted == read_only) return;
+    const leak_check guard;
+    if (is_there_empty)
+        write_file(path, "");
+    else
+        segment::create(path, little).close();
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    auto in = is_there_empty ? segment::open_or_create(mmstl::borrowed_fd(fd), little)
+                             : segment::open(mmstl::borrowed_fd(fd), {.access = wanted});
+    ::close(fd);
+    const int reused = ::open(other.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(reused == fd);
+    if (wanted == read_write) {
+        auto& numbers = in.construct<mmstl::vector<char>>("numbers", 8 * MiB, 'x');
+        auto bytes = in.allocator<char>();
+        bytes.deallocate(bytes.allocate(2 * MiB), 2 * MiB); // and punched
+        numbers = {};
+        in.construct<int>("one", 1);
+        check_in_child([&] { in.construct<int>("another", 2); }); // which opens it anew
+        CHECK(in.recover() == 1);
+    }
+    in.close();
+    ::close(reused);
+    CHECK((read_file(other) == text));
+    const auto again = segment::open(path);
+    CHECK(again.check().clean());
+    CHECK((wanted == read_only || *again.find<const int>("another") == 2));
+}
+
+TEST_CASE("a borrowed descriptor that cannot be duplicated is refused, and nothing stays") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    segment::create(path, little).close();
+    const auto before = read_file(path);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    const auto name = "fd " + std::to_string(fd);
+    {
+        const leak_check guard;
+        const fault::fail armed(fault::call::fcntl, 2,
+                                EMFILE); // behind the question for its access
+        CHECK(error_of([&] { (void)segment::open(mmstl::borrowed_fd(fd)); }) ==
+              says(EMFILE, "fcntl", name));
+        CHECK(armed.records().back().arguments[1] == std::uint64_t{F_DUPFD_CLOEXEC});
+    }
+    CHECK((read_file(path) == before));
+    CHECK(segment::open(mmstl::borrowed_fd(fd)).check().clean());
+    ::close(fd);
+}
+
+TEST_CASE(
+    "what a program without standard descriptors writes there gets into no segment or vector") {
+    const temporary_directory directory;
+    const shared_memory_name name;
+    const backing by_path(directory / "x");
+    const backing by_name(mmstl::shared_memory(name.text()));
+    for (const auto& where : {by_path, by_name}) {
+        INFO(where.name());
+        check_in_child([&] {
+            for (const int fd : {0, 1, 2}) ::close(fd);
+            auto in = segment::create(where, little);
+            auto all = mmstl::mapped_vector<int>::create(directory / "numbers");
+            const auto complain = [] {
+                for (const int fd : {0, 1, 2})
+                    expect(::write(fd, "cannot go on", 12) == -1 && errno == EBADF);
+            };
+            complain();
+            in.construct<mmstl::vector<int>>("numbers", 1000, 7);
+            for (int i = 0; i < 100'000; ++i) all.push_back(i);
+            complain();
+            in.close();
+            all.close();
+            in = segment::open(where);
+            all = mmstl::mapped_vector<int>::open(directory / "numbers");
+            complain();
+            const auto result = in_child([&] { // which opens the segment anew
+                in.construct<int>("one", 1);
+                complain();
+            });
+            expect(result.ok(), result.message);
+            in.close();
+            all.close();
+        });
+        const auto in = segment::open(where);
+        CHECK(in.check().clean());
+        CHECK(*in.find<const mmstl::vector<int>>("numbers") == mmstl::vector<int>(1000, 7));
+        const mmstl::mapped_vector<const int> all(directory / "numbers");
+        CHECK(all.size() == 100'000);
+        CHECK((all.front() == 0 && all.back() == 99'999));
+        std::filesystem::remove(directory / "numbers");
+    }
+}
+
 TEST_CASE("create does not touch what is there, open does not create") {
     const temporary_directory directory;
     const auto path = directory / "x";

@@ -33,6 +33,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <list>
@@ -51,6 +53,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -974,6 +977,108 @@ TEST_CASE("without /proc no segment is opened, and nobody is thought dead") {
     }
     mutex.unlock();
     CHECK(ask(mutex) == outcome::locked);
+}
+
+TEST_CASE("a boot that could not be asked for is asked for again, and others open what is in use") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const bool is_there = GENERATE(true, false);
+    auto& known = mmstl::detail::format::boot_of_this_process;
+    auto meeting = segment::create(mmstl::anonymous(), little);
+    auto& is_open = meeting.construct<std::atomic<bool>>("is open", false);
+    long nth = 1;
+    for (;; ++nth, std::filesystem::remove(path)) {
+        if (is_there) segment::create(path, little).close();
+        is_open = false;
+        child other([&] { // which has nothing of the segment
+            expect(soon([&] { return is_open.load(); }));
+            for (long n = 1;; ++n) { // of those who only read nobody is told that it is unclean
+                known.is_known = false;
+                const fault::fail armed(fault::call::open, n, EMFILE);
+                const auto found =
+                    error_of([&] { (void)segment::open(path, {.access = read_only}); });
+                if (!armed.hit()) break;
+                expect(found == says(EMFILE, "open", path), "refused for a reason");
+            }
+            const auto in = segment::open(path);
+            expect(*in.find<const int>("one") == 1);
+        });
+        known.is_known = false;
+        {
+            segment in; // let go of when nothing fails any more
+            const fault::fail armed(fault::call::open, nth, EMFILE);
+            const auto found = error_of([&] { in = segment::open_or_create(path, little); });
+            if (!armed.hit()) break;
+            CHECK(found == says(EMFILE, "open", path));
+        }
+        CHECK((std::filesystem::exists(path) == is_there));
+        auto in = segment::open_or_create(path, little);
+        CHECK(read_file(path).substr(584, 36) ==
+              read_file("/proc/sys/kernel/random/boot_id").substr(0, 36));
+        in.construct<int>("one", 1);
+        is_open = true;
+        const auto result = other.wait();
+        INFO(result);
+        CHECK(result.ok());
+    }
+    CHECK(nth > 3);
+}
+
+TEST_CASE("where there is no boot id a segment is not opened for writing") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    segment::create(path, little).close();
+    const auto before = read_file(path);
+    auto& known = mmstl::detail::format::boot_of_this_process;
+    const auto without_boot = [&](long nth, auto function) {
+        known.is_known = false;
+        const fault::fail armed(fault::call::open, nth, ENOENT);
+        return error_of(function);
+    };
+    const auto refused = says(ENOENT, "open", path);
+    CHECK(without_boot(3, [&] { (void)segment::open(path); }) == refused);
+    CHECK((read_file(path) == before));
+    std::filesystem::remove(path);
+    CHECK(without_boot(3, [&] { (void)segment::create(path, little); }) == refused);
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a process whose first thread has ended opens, allocates and closes as any other") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto result = in_child([&] {
+        const auto is_gone = [] { // "number (name) state ..."
+            std::ifstream about("/proc/self/stat");
+            std::string number, name, state;
+            about >> number >> name >> state;
+            return state == "Z";
+        };
+        std::thread([&] {
+            try {
+                expect(soon(is_gone), "the first thread has ended");
+                auto in = segment::create(path, little);
+                expect(block::make(in, {100, 3}, 1).free(in), "whole");
+                in.construct<int>("one", 1);
+                const auto ended = in_child([&] { in.construct<int>("another", 2); });
+                expect(ended.ok(), ended.message);
+                expect(in.recover() == 1, "the child has died");
+                in.close();
+                ::_exit(0);
+            } catch (const std::exception& e) {
+                std::fprintf(stderr, "%s\n", e.what());
+                ::_exit(1);
+            }
+        }).detach();
+        // As pthread_exit(3), which would unwind what must not be unwound.
+        ::syscall(SYS_exit, 0);
+    });
+    INFO(result);
+    REQUIRE(result.ok());
+    CHECK(read_file(path).substr(576, 8) == std::string(8, '\0')); // state: closed
+    const auto in = segment::open(path);
+    CHECK(*in.find<const int>("one") == 1);
+    CHECK(*in.find<const int>("another") == 2);
+    CHECK(problems_in(in) == "");
 }
 
 TEST_CASE("who is alive is known across namespaces, in which processes have the same number") {

@@ -41,6 +41,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -52,6 +53,7 @@ using mmstl::layout;
 using mmstl::mapped_vector;
 using mmstl::on_unclean;
 using mmstl::vector_options;
+namespace format = mmstl::detail::format;
 
 namespace {
 
@@ -170,6 +172,14 @@ void restart(const std::string& path, const boot& was = another_boot()) {
     leave(path, changed(read_file(path), boot_id, was));
 }
 
+/// As in a process that has not asked for it yet.
+void forget_boot() { format::boot_of_this_process.is_known = false; }
+boot this_boot() {
+    boot made{};
+    read_file("/proc/sys/kernel/random/boot_id").copy(made.data(), 36);
+    return made;
+}
+
 std::uint64_t state_of(const std::string& path) {
     return get<std::uint64_t>(read_file(path), state);
 }
@@ -205,6 +215,96 @@ void check_refused(const std::string& path, const std::string& file, errc code,
 }
 
 } // namespace
+
+// ---- the boot ----
+
+TEST_CASE("a boot that could not be asked for is asked for again, and is not written as unknown") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const bool is_there = GENERATE(true, false);
+    const int error = GENERATE(EMFILE, ENFILE, EIO);
+    long nth = 1;
+    for (;; ++nth, std::filesystem::remove(path)) {
+        if (is_there) closed_file(path, 3);
+        forget_boot();
+        {
+            const fault::fail armed(fault::call::open, nth, error);
+            const auto found = error_of([&] { (void)numbers::open_or_create(path); });
+            if (!armed.hit()) break;
+            CHECK(found == says(error, "open", path));
+        }
+        CHECK((std::filesystem::exists(path) == is_there));
+        auto all = numbers::open_or_create(path);
+        append(all, 100);
+        CHECK(get<boot>(read_file(path), boot_id) == this_boot());
+        const reader other(path); // another process would find no more
+        CHECK(other.size() == all.size());
+        CHECK_FALSE(other.recovered());
+        CHECK(numbers::open(path).size() == all.size());
+    }
+    CHECK(nth > 2);
+}
+
+TEST_CASE("whoever cannot ask for the boot opens nothing for which it counts") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto without_boot = [](auto function, int error) {
+        forget_boot();
+        // The first open of a writer is that of the boot, and the second of a reader.
+        constexpr bool writes = std::is_same_v<decltype(function()), numbers>;
+        const fault::fail armed(fault::call::open, writes ? 1 : 2, error);
+        return error_of([&] { (void)function(); });
+    };
+    const auto unclean = unclosed_file(path, 60, 100);
+    CHECK(without_boot([&] { return numbers::open(path); }, EMFILE) == says(EMFILE, "open", path));
+    CHECK(read_file(path) == unclean);
+    CHECK(without_boot([&] { return reader::open(path); }, EMFILE) == says(EMFILE, "open", path));
+    {
+        // Where there is no such thing, what was not closed is read as after a restart.
+        forget_boot();
+        const fault::fail armed(fault::call::open, 2, ENOENT);
+        const auto all = reader::open(path);
+        CHECK(all.size() == 60);
+        CHECK(all.recovered());
+    }
+    CHECK(reader::open(path).size() == 100);
+    CHECK(read_file(path) == unclean);
+    numbers::open(path).close();
+    CHECK_FALSE(without_boot([&] { return reader::open(path); }, EMFILE).code);
+    forget_boot();
+    const fault::watch watching;
+    (void)numbers::create(directory / "raw", {.layout = layout::raw});
+    CHECK_FALSE(format::boot_of_this_process.is_known);
+}
+
+TEST_CASE("where there is no boot to ask for, every opening counts as after a restart") {
+    const temporary_directory directory;
+    const auto path = directory / "x";
+    const auto unclean = unclosed_file(path, 60, 100);
+    constexpr int not_allowed = 77;
+    const auto result = in_child([&] {
+        if (::unshare(CLONE_NEWNS) != 0 ||
+            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount("tmpfs", "/proc", "tmpfs", 0, nullptr) != 0)
+            return not_allowed;
+        forget_boot();
+        auto all = numbers::open(path);
+        expect(all.size() == 60 && all.recovered(), "what was flushed");
+        expect(get<boot>(read_file(path), boot_id) == boot{}, "of no boot");
+        append(all, 100);
+        all.flush();
+        append(all, 1);
+        expect(reader::open(path).size() == 160, "what was flushed");
+        auto fresh = numbers::create(directory / "y");
+        append(fresh, 3);
+        fresh.close();
+        expect(reader::open(directory / "y").size() == 3, "what was closed");
+        return 0;
+    });
+    if (result.exit_code == not_allowed) return skip_loudly("nothing can be mounted on /proc here");
+    INFO(result);
+    CHECK(result.ok());
+}
 
 // ---- the format ----
 

@@ -87,8 +87,10 @@ template <path_like Path>
 [[nodiscard]] backing memory_file(const Path& label, const memory_options& options = {});
 /// Memory shared with fork()ed children, and with nobody else.
 [[nodiscard]] inline backing anonymous(const memory_options& options = {});
-/// A descriptor that stays the caller's: neither closed nor moved. It need not outlive a mapping
-/// made of it.
+/// A descriptor that stays the caller's: neither closed nor moved. It may be closed as soon as a
+/// mapping, span, vector or segment has been made of it: those that need a descriptor for longer
+/// have a duplicate. (When that is closed, the process loses its own record locks on the file, as
+/// by any close of it: fcntl(2), F_SETLK.)
 [[nodiscard]] inline backing borrowed_fd(int fd);
 
 /// Where bytes live: a description alone, which opens nothing.
@@ -193,6 +195,7 @@ private:
 /// An open backing: owns the descriptor (but a borrowed one), with O_CLOEXEC. Movable; a moved-from
 /// handle is closed.
 ///
+/// A borrowed descriptor has to stay open as long as the handle is used.
 /// Mappings made of it do not need it any more: it may be closed at once.
 /// Threads: `resize` needs the caller's own lock; the rest is as thread-safe as the system calls
 ///          behind it.
@@ -202,7 +205,7 @@ public:
     backing_handle() noexcept = default;
     backing_handle(backing_handle&& other) noexcept
         : name_(std::move(other.name_)), facts_(other.facts_), fd_(std::exchange(other.fd_, -1)),
-          kind_(other.kind_), created_(other.created_) {}
+          kind_(other.kind_), created_(other.created_), is_borrowed_(other.is_borrowed_) {}
     backing_handle& operator=(backing_handle&& other) noexcept {
         backing_handle old(std::move(other));
         std::swap(name_, old.name_);
@@ -210,6 +213,7 @@ public:
         std::swap(fd_, old.fd_);
         std::swap(kind_, old.kind_);
         std::swap(created_, old.created_);
+        std::swap(is_borrowed_, old.is_borrowed_);
         return *this;
     }
     /// Closes, in silence: `close()` reports.
@@ -217,7 +221,7 @@ public:
 
     /// Whether it holds a descriptor.
     [[nodiscard]] bool is_open() const noexcept { return fd_ != -1; }
-    /// The descriptor, still owned by this handle; -1 when closed.
+    /// The descriptor, still owned by this handle, or borrowed; -1 when closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_; }
     /// As `backing::name`.
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -274,13 +278,13 @@ private:
     static detail::failure attach(const backing& from, access wanted,
                                   detail::posix::disposition how, backing_handle& to);
     detail::failure examine() noexcept { return detail::posix::examine(fd_, facts_); }
+    detail::failure own() noexcept;
 
     detail::failure resize_to(std::uint64_t size_bytes, allocation how) noexcept;
     detail::failure grow_to(std::uint64_t size_bytes, allocation how) noexcept;
     detail::failure release() noexcept {
         const int fd = std::exchange(fd_, -1);
-        return fd == -1 || kind_ == kind::borrowed_fd ? detail::failure{}
-                                                      : detail::posix::close(fd);
+        return fd == -1 || is_borrowed_ ? detail::failure{} : detail::posix::close(fd);
     }
 
     std::string name_;
@@ -288,6 +292,7 @@ private:
     int fd_ = -1;
     kind kind_ = kind::file;
     bool created_ = false;
+    bool is_borrowed_ = false; ///< and so not closed: the caller's
 };
 
 // ---- factories ----
@@ -355,7 +360,8 @@ inline detail::failure backing::open_fd(access wanted, detail::posix::dispositio
     return detail::posix::check_access(fd_, wanted);
 }
 
-// Opens into a handle that is closed, and leaves it to the caller to name and examine it.
+// Opens into a handle that is closed, and leaves it to the caller to name and examine it. If it
+// fails and the handle is open, the file has been opened, or created.
 inline detail::failure backing_handle::attach(const backing& from, access wanted,
                                               detail::posix::disposition how, backing_handle& to) {
     if (auto f = from.check_name("open"); f.failed()) return f;
@@ -363,8 +369,9 @@ inline detail::failure backing_handle::attach(const backing& from, access wanted
     if (auto f = from.open_fd(wanted, how, fd); f.failed()) return f;
     to.fd_ = fd;
     to.kind_ = from.kind_;
+    to.is_borrowed_ = from.kind_ == kind::borrowed_fd;
     to.created_ = how == detail::posix::disposition::create || from.is_fresh();
-    return {};
+    return to.is_borrowed_ ? detail::failure{} : detail::posix::move_up(to.fd_);
 }
 
 inline detail::failure backing_handle::open(const backing& from, access wanted,
@@ -381,12 +388,11 @@ inline detail::failure backing_handle::open(const backing& from, access wanted,
 inline detail::failure backing_handle::create(const backing& from, backing_handle& to) {
     backing_handle opened;
     opened.name_ = from.name_;
-    if (auto f = attach(from, access::read_write, detail::posix::disposition::create, opened);
-        f.failed())
-        return f;
-    if (auto f = opened.examine(); f.failed()) {
+    auto f = attach(from, access::read_write, detail::posix::disposition::create, opened);
+    if (!f.failed()) f = opened.examine();
+    if (f.failed()) {
         std::error_code ignored;
-        from.remove(ignored); // what was made is taken back
+        if (opened.is_open()) from.remove(ignored); // what was made is taken back
         return f;
     }
     to = std::move(opened);
@@ -402,6 +408,17 @@ inline detail::failure backing_handle::open_or_create(const backing& from, backi
         f = create(from, to);
         if (f.code() != std::errc::file_exists || tries == 100) return f;
     }
+}
+
+/// Of a borrowed descriptor makes a duplicate, which is this handle's. The kind stays: both are one
+/// open file, with one position and one set of locks.
+inline detail::failure backing_handle::own() noexcept {
+    if (!is_borrowed_) return {};
+    int duplicate = -1;
+    if (auto f = detail::posix::duplicate(fd_, duplicate); f.failed()) return f;
+    fd_ = duplicate;
+    is_borrowed_ = false;
+    return {};
 }
 
 inline backing_handle backing::open(access wanted) const {

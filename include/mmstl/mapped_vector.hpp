@@ -128,7 +128,9 @@ public:
     ///             `foreign_file`, `incomplete`, `damaged`, `other_version`, `other_byte_order`,
     ///             `other_kind`, `other_element_size`, `other_type`, `past_the_end` (more elements
     ///             than the file has room for), `unclean`; of `layout::raw` `length_not_multiple`;
-    ///             what `backing::open` and `mapping` say. Nothing stays open or mapped.
+    ///             what `backing::open` and `mapping` say; the errno of reading the boot id from
+    ///             /proc, with which writers mark the file, if it is there. Nothing stays open or
+    ///             mapped.
     /// Complexity: constant, whatever the size.
     [[nodiscard]] static mapped_vector open(const backing& from,
                                             const vector_options& options = {}) {

@@ -372,12 +372,11 @@ MUTATIONS = [
     Mutation(
         "whether a process lives is asked by the description that is mapped",
         POSIX,
-        """    to = retry([&] { return ::open(link.data(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
-    return check("open", to);
+        """    to = through_link(fd, [](const char* link) {
+        return retry([&] { return ::open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    });
 """,
-        """    (void)link;
-    to = retry([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
-    return check("open", to);
+        """    to = retry([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
 """,
         ("segment_processes", "segment_heap"),
     ),

@@ -84,6 +84,10 @@ struct core {
         return what.examine();
     }
 
+    /// For who keeps the handle: the caller may close what was borrowed of him, and its number is
+    /// another file's then.
+    static failure own(backing_handle& what) noexcept { return what.own(); }
+
     /// Asks anew for what `facts` tells.
     static failure examine(backing_handle& what) noexcept { return what.examine(); }
 
@@ -276,6 +280,7 @@ failure core::make_unnamed(const std::string& path, const backing& from, backing
         return fails(f, posix::is_for_want_of_unnamed_files(f) ? verdict::by_name : verdict::final);
     made.kind_ = from.kind_;
     made.created_ = true;
+    if (auto f = posix::move_up(made.fd_); f.failed()) return f;
     if (auto f = made.examine(); f.failed()) return f;
     if (auto f = prepare(made); f.failed()) return f;
     if (auto f = posix::give_name(made.fd_, path.c_str()); f.failed()) {

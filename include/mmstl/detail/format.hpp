@@ -14,13 +14,14 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
-#include <utility>
 
 // Sectors of 512 bytes, which a disk writes whole or not at all:
 //
@@ -219,14 +220,45 @@ inline failure examine(const header_image& bytes, std::size_t n_bytes, const typ
     return {};
 }
 
-/// The boot that this process runs in; null if it cannot be told.
-inline const std::array<char, 40>* this_boot() noexcept {
-    static const auto known = [] {
-        std::pair<bool, std::array<char, 40>> answer;
-        answer.first = posix::boot_id(answer.second);
-        return answer;
-    }();
-    return known.first ? &known.second : nullptr;
+/// What this process has found out of the boot that it runs in.
+///
+/// Words, since threads may find it out at the same time: all store the same. No lock, which a
+/// fork()ed child might find taken.
+struct known_boot {
+    std::array<std::atomic<std::uint64_t>, 5> words{};
+    std::atomic<bool> is_known{false};
+};
+inline constinit known_boot boot_of_this_process;
+
+/// The boot that this process runs in. What fails is not remembered: the next time there may be a
+/// descriptor for it. Who writes zeros instead to a file is taken by everybody else for one who has
+/// not closed it before a restart.
+inline failure this_boot(std::array<char, 40>& to) noexcept {
+    auto& known = boot_of_this_process;
+    std::array<std::uint64_t, 5> words{};
+    if (known.is_known.load(std::memory_order_acquire)) {
+        for (std::size_t i = 0; i < words.size(); ++i)
+            words[i] = known.words[i].load(std::memory_order_relaxed);
+        to = std::bit_cast<std::array<char, 40>>(words);
+        return {};
+    }
+    std::array<char, 40> found;
+    if (auto f = posix::boot_id(found); f.failed()) return f;
+    words = std::bit_cast<std::array<std::uint64_t, 5>>(found);
+    for (std::size_t i = 0; i < words.size(); ++i)
+        known.words[i].store(words[i], std::memory_order_relaxed);
+    known.is_known.store(true, std::memory_order_release);
+    to = found;
+    return {};
+}
+
+/// Whether that boot is the one that this process runs in. Where there is no such thing (ENOENT), it
+/// counts as another.
+inline failure is_this_boot(const std::array<char, 40>& boot, bool& answer) noexcept {
+    std::array<char, 40> now{};
+    const auto f = this_boot(now);
+    answer = !f.failed() && boot == now;
+    return f.code() == std::errc::no_such_file_or_directory ? failure{} : f;
 }
 
 } // namespace mmstl::inline v1::detail::format

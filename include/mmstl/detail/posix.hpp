@@ -23,6 +23,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <ctime>
 #include <fcntl.h>
@@ -137,6 +138,23 @@ inline failure close(int fd) noexcept {
     return ::close(fd) == -1 && errno != EINTR ? failed("close") : failure{};
 }
 
+/// Another descriptor of the same open file, closed by exec; never 0, 1 or 2.
+inline failure duplicate(int fd, int& to) noexcept {
+    to = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return check("fcntl", to);
+}
+
+/// Moves what got a number below 3 out of the way, for who keeps it: a program that was started
+/// without standard output or error still writes there, and would write into the file. A failure
+/// leaves `fd` as it is.
+inline failure move_up(int& fd) noexcept {
+    if (fd > STDERR_FILENO) return {};
+    int moved = -1;
+    if (auto f = duplicate(fd, moved); f.failed()) return f;
+    (void)close(std::exchange(fd, moved)); // what it could report, the other one will
+    return {};
+}
+
 inline int open_flags(access wanted) noexcept {
     return wanted == access::read_write ? O_RDWR : O_RDONLY;
 }
@@ -199,12 +217,21 @@ inline failure open_unnamed(const std::string& directory, unsigned permissions, 
     return check("open", fd);
 }
 
-/// The name of an open descriptor in /proc, which may not be there.
-inline std::array<char, 32> link_to(int fd) noexcept {
-    std::array<char, 32> link{"/proc/self/fd/"}; // the zeros behind it end the number
-    std::to_chars(link.data() + std::string_view(link.data()).size(), link.data() + link.size() - 1,
-                  fd);
-    return link;
+/// Calls `call(link)` with a name of the open descriptor in /proc, which may not be there (ENOENT).
+///
+/// By way of the thread first: "self" has no descriptors any more once main()'s thread has ended by
+/// pthread_exit(3), and others go on. Linux before 3.17 has only that.
+template <class Call> int through_link(int fd, Call call) noexcept {
+    constexpr std::string_view directories[] = {"/proc/thread-self/fd/", "/proc/self/fd/"};
+    int result = -1;
+    for (const auto directory : directories) {
+        char link[32]{}; // the zeros behind it end the number
+        char* const number = link + directory.copy(link, sizeof link);
+        std::to_chars(number, std::end(link) - 1, fd);
+        result = call(static_cast<const char*>(link));
+        if (result != -1 || errno != ENOENT) break;
+    }
+    return result;
 }
 
 /// Gives an unnamed file its name, with all that is in it; EEXIST when the name is taken, also by a
@@ -215,8 +242,9 @@ inline std::array<char, 32> link_to(int fd) noexcept {
 inline failure give_name(int fd, const char* path) noexcept {
     if (::linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return {};
     if (errno != ENOENT && errno != EPERM && errno != EINVAL) return failed("linkat");
-    return check("linkat",
-                 ::linkat(AT_FDCWD, link_to(fd).data(), AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+    return check("linkat", through_link(fd, [&](const char* link) {
+                     return ::linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+                 }));
 }
 
 /// Whether `open_unnamed` or `give_name` failed in a way in which creating by name may not: no
@@ -429,9 +457,13 @@ inline failure unlock_file(int fd) noexcept {
 /// Opens the file behind `fd` anew, for reading and writing: locks on it belong to that open file
 /// description alone, which is not mapped, and not shared with fork()ed children's parents.
 inline failure reopen(int fd, int& to) noexcept {
-    const auto link = link_to(fd);
-    to = retry([&] { return ::open(link.data(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
-    return check("open", to);
+    to = through_link(fd, [](const char* link) {
+        return retry([&] { return ::open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); });
+    });
+    if (to == -1) return failed("open");
+    const auto f = move_up(to);
+    if (f.failed()) (void)close(std::exchange(to, -1));
+    return f;
 }
 
 /// Locks bytes of the file, if nobody else has locked any of them.
@@ -497,23 +529,24 @@ inline failure on_fork(void (*before)(), void (*in_parent)(), void (*in_child)()
 }
 
 /// Tells this run of the machine from every other: the 36 characters of the kernel's boot_id, the
-/// rest zero. False where there is no such thing (no /proc).
-inline bool boot_id(std::array<char, 40>& to) noexcept {
+/// rest zero. ENOENT where there is no such thing (no /proc). A failure leaves zeros.
+inline failure boot_id(std::array<char, 40>& to) noexcept {
     constexpr std::size_t length = 36;
     to = {};
     int fd = -1;
-    if (open_file("/proc/sys/kernel/random/boot_id", access::read_only, disposition::open, 0, fd)
-            .failed())
-        return false;
+    if (auto f = open_file("/proc/sys/kernel/random/boot_id", access::read_only, disposition::open,
+                           0, fd);
+        f.failed())
+        return f;
     std::size_t got = 0;
-    const bool was_read =
-        !read_at(fd, 0, reinterpret_cast<std::byte*>(to.data()), to.size(), got).failed();
+    auto f = read_at(fd, 0, reinterpret_cast<std::byte*>(to.data()), to.size(), got);
     (void)close(fd);
     const std::string_view line(to.data(), got);
-    const bool fits = was_read && line.substr(0, line.find('\n')).size() == length;
-    std::size_t kept = fits ? length : 0;
+    if (!f.failed() && line.substr(0, line.find('\n')).size() != length)
+        f = failed("open", ENOENT); // something else, of that name
+    std::size_t kept = f.failed() ? 0 : length;
     while (kept < to.size()) to[kept++] = '\0';
-    return fits;
+    return f;
 }
 
 inline failure add_seals(int fd, unsigned seals) noexcept {

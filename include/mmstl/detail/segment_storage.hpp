@@ -186,6 +186,7 @@ inline failure segment_storage::open(const backing& from, opening how,
     };
     auto f = core::open(from, wanted, how, found.file, prepare);
     if (f.failed()) return f;
+    if (f = core::own(found.file); f.failed()) return f;
     more.clear();
     created_ = found.file.created();
     if (!created_) {
@@ -259,7 +260,7 @@ inline failure segment_storage::make(backing_handle& fresh, const segment_option
     const auto length = initial_bytes(n_regions);
     header.live.size.store(length);
     header.live.state.store(format::state::in_use);
-    if (const auto* const boot = format::this_boot()) header.live.boot_id = *boot;
+    if (auto f = format::this_boot(header.live.boot_id); f.failed()) return f;
     if (auto f = posix::check_size_limit(length); f.failed()) return f;
     if (auto f = posix::write_at(fresh.native_handle(), 0,
                                  reinterpret_cast<const std::byte*>(&header), sizeof header);
@@ -458,10 +459,10 @@ inline failure segment_storage::start(candidate& from, const backing_handle& fil
     failure f;
     if (options.access == access::read_write) {
         f = made->shared.join(vet);
-    } else {
-        const auto* const boot = format::this_boot();
-        const bool same_boot = boot != nullptr && *boot == from.boot_id;
-        if (from.state != format::state::clean && !same_boot) f = vet();
+    } else if (from.state != format::state::clean) {
+        bool same_boot = false;
+        f = format::is_this_boot(from.boot_id, same_boot);
+        if (!f.failed() && !same_boot) f = vet();
     }
     if (f.failed()) return f;
     started = std::move(made);

@@ -245,11 +245,17 @@ inline failure vector_storage::open(const backing& from, access wanted, opening 
     if (options.pages == pages::huge_tlb) return refuse(errc::wrong_access, call);
     if (options.reserved && *options.reserved > (SIZE_MAX - made.offset()) / made.element_bytes_)
         return refuse(errc::size_overflow, call, UINT64_MAX);
+    if (wanted == access::read_write && made.has_header()) { // before anything is touched
+        std::array<char, 40> boot{};
+        const auto f = format::this_boot(boot);
+        if (f.failed() && f.code() != std::errc::no_such_file_or_directory) return f;
+    }
     auto f = core::open(from, wanted, how, made.file_, [&](backing_handle& fresh) {
         if (wanted != access::read_write) return refuse(errc::wrong_access, call);
         return made.make(fresh, wanted, type);
     });
     if (f.failed()) return f;
+    if (f = core::own(made.file_); f.failed()) return f;
     made.created_ = made.file_.created();
     if (!made.created_) {
         made.map_ = {}; // what was made for a name that another process took
@@ -359,8 +365,8 @@ inline failure vector_storage::choose(finding& found) {
     const auto holds = std::uint64_t{count_in(core::facts(file_).size_bytes)};
     auto chosen = says.published_size;
     if (says.state != format::state::clean) {
-        const auto* const boot = format::this_boot();
-        const bool same_boot = boot != nullptr && *boot == says.boot_id;
+        bool same_boot = false;
+        if (auto f = format::is_this_boot(says.boot_id, same_boot); f.failed()) return f;
         const auto ever = std::max(says.published_size, says.lost_size);
         auto take = options_.on_unclean;
         if (take == on_unclean::automatic)
@@ -403,7 +409,9 @@ inline void vector_storage::mark_in_use(const finding& found) noexcept {
     }
     if (mark == format::state::recovering) now.state.store(mark, std::memory_order_release);
     if (found.chosen_size != says.published_size) publish(found.chosen_size);
-    now.boot_id = format::this_boot() != nullptr ? *format::this_boot() : std::array<char, 40>{};
+    std::array<char, 40> boot{};
+    (void)format::this_boot(boot); // known since `open`, or there is none: zeros, nobody's
+    now.boot_id = boot;
     now.state.store(mark, std::memory_order_release);
 }
 

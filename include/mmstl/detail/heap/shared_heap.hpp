@@ -874,9 +874,9 @@ template <class Vet> failure shared_heap::join(Vet vet) {
     const opening_lock alone(growing_.fd);
     if (alone.why().failed()) return alone.why();
     auto& live = image_.header().live;
-    const auto* const boot = format::this_boot();
-    const auto this_boot = boot != nullptr ? *boot : std::array<char, 40>{};
-    const bool is_other_boot = boot == nullptr || live.boot_id != this_boot;
+    std::array<char, 40> this_boot{};
+    if (auto f = format::this_boot(this_boot); f.failed()) return f;
+    const bool is_other_boot = live.boot_id != this_boot;
     if (is_other_boot && live.state.load() != format::state::clean) {
         bool others = true;
         if (auto f = alone.ask_for_others(others); f.failed()) return f;
