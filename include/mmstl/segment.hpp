@@ -364,6 +364,7 @@ public:
 
 private:
     using name_node = detail::heap::name_node;
+    using found_node = detail::heap::found_node;
     static constexpr auto ready = static_cast<std::uint32_t>(detail::heap::name_state::ready);
 
     static segment make(const backing& at, detail::opening how, const segment_options& options) {
@@ -392,9 +393,11 @@ private:
         return detail::heap::names(image());
     }
 
+    [[noreturn]] void fail(const detail::failure& why, std::string_view object) const {
+        detail::raise(why, name().append(": ").append(object.substr(0, 256)));
+    }
     [[noreturn]] void fail(errc code, const char* call, std::string_view object) const {
-        detail::raise(detail::refuse(code, call),
-                      name().append(": ").append(object.substr(0, 256)));
+        fail(detail::refuse(code, call), object);
     }
     void require_open(const char* call) const {
         if (!is_open()) detail::throw_if(detail::posix::failed(call, EBADF), name());
@@ -446,11 +449,10 @@ private:
         detail::require_segment_storable<std::remove_const_t<T>>();
         require_open("find");
         if (!std::is_const_v<T>) require_writable("find");
-        const name_node* const found = names().find(name);
-        if (found == nullptr || found->state.load(std::memory_order_acquire) != ready)
-            return nullptr;
-        require_type<T>(*found, is_array, name);
-        return found;
+        const found_node found = names().find(name);
+        if (!found.is_ready()) return nullptr;
+        require_type<T>(*found.node, is_array, name);
+        return found.node;
     }
 
     template <class T, class... Args>
@@ -462,7 +464,7 @@ private:
         detail::heap::deallocate<alignof(name_node)>(base(), &of, of.node_bytes());
     }
     template <class Allowed> name_node* take_away(std::string_view name, Allowed allowed);
-    void wait_for(const name_node& of, std::string_view name);
+    void wait_for(const found_node& of, std::string_view name);
 
     detail::segment_storage storage_;
 };
@@ -487,7 +489,7 @@ inline segment::name_node* segment::new_node(std::string_view name,
     made->alignment = static_cast<std::uint32_t>(type.alignment);
     made->is_array = is_array ? 1 : 0;
     made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
-    made->builder = builder;
+    made->builder.set(builder);
     made->name_bytes.set(static_cast<std::uint32_t>(name.size()));
     made->type_name_bytes.set(static_cast<std::uint32_t>(type_name.size()));
     auto* const text = reinterpret_cast<char*>(made + 1);
@@ -504,8 +506,8 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
     if (name.size() > detail::heap::longest_name) fail(errc::name_too_long, "construct", name);
     if (n > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();
     for (;;) {
-        name_node* found = names().find(name);
-        if (found == nullptr) {
+        found_node found = names().find(name);
+        if (!found) {
             // Memory first, so that little is done under the lock. All of it goes back when the
             // name was taken meanwhile, or the constructor throws.
             const auto& type = type_of<T>();
@@ -523,9 +525,9 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
             {
                 const auto held = heap().lock_names();
                 found = names().find(name);
-                if (found == nullptr) names().insert(*mine);
+                if (!found) names().insert(*mine);
             }
-            if (found == nullptr) {
+            if (!found) {
                 detail::undo published([&] {
                     const auto held = heap().lock_names();
                     names().remove(*mine);
@@ -543,29 +545,31 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
                 return {mine, true};
             }
         }
-        if (found->state.load(std::memory_order_acquire) != ready) {
-            wait_for(*found, name);
+        if (!found.is_ready()) {
+            wait_for(found, name);
             continue;
         }
-        require_type<T>(*found, is_array, name);
-        return {found, false};
+        require_type<T>(*found.node, is_array, name);
+        return {found.node, false};
     }
 }
 
 /// Until its constructor has returned, or has thrown, or it is known that it never will.
-inline void segment::wait_for(const name_node& of, std::string_view name) {
+///
+/// The node may be gone already, and what is in its place be waited for: not for long.
+inline void segment::wait_for(const found_node& of, std::string_view name) {
     constexpr unsigned patience_ms = 10;
-    const auto builder = of.builder;
     const auto* const mine = detail::heap::find_heap_around(base());
-    if (mine != nullptr && mine->id == builder)
-        throw mapping_error(detail::posix::failed("construct", EDEADLK),
-                            this->name().append(": ").append(name.substr(0, 256)));
-    detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),
+    if (mine != nullptr && mine->id == of.builder)
+        fail(detail::posix::failed("construct", EDEADLK), name);
+    detail::posix::wait(of.node->state,
+                        static_cast<std::uint32_t>(detail::heap::name_state::building),
                         patience_ms);
-    if (heap().is_alive(builder)) return;
+    if (heap().is_alive(of.builder)) return;
     const auto held = heap().lock_names();
-    const name_node* const found = names().find(name);
-    if (found == &of && of.state.load() != ready && of.builder == builder) names().remove(of);
+    const found_node now = names().find(name);
+    if (now.node == of.node && !now.is_ready() && now.builder == of.builder)
+        names().remove(*now.node);
 }
 
 /// The node of that name, which nobody finds any more; null if there was none.
@@ -573,11 +577,11 @@ template <class Allowed>
 segment::name_node* segment::take_away(std::string_view name, Allowed allowed) {
     require_writable("destroy");
     const auto held = heap().lock_names();
-    name_node* const found = names().find(name);
-    if (found == nullptr || found->state.load(std::memory_order_acquire) != ready) return nullptr;
-    allowed(*found);
-    names().remove(*found);
-    return found;
+    const found_node found = names().find(name);
+    if (!found.is_ready()) return nullptr;
+    allowed(*found.node);
+    names().remove(*found.node);
+    return found.node;
 }
 
 } // namespace mmstl::inline v1
