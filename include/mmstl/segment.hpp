@@ -154,6 +154,8 @@ public:
     /// Throws: `mapping_error`: `name_taken`, `name_too_long`, `wrong_access` when it is open for
     ///         reading; `segment_exhausted`; what the constructor throws. Nothing stays then.
     /// Validity: until `destroy` or `abandon`.
+    /// Process:  where a child comes out of the constructor that was forked in it, EPERM is thrown, or
+    ///           what the constructor throws, and nothing is undone: the object is its parent's.
     template <class T, class... Args>
         requires(!std::is_array_v<T>)
     T& construct(std::string_view name, Args&&... args) {
@@ -223,7 +225,9 @@ public:
     /// Destroys the object (or the array, for `T[]`) of that name, and frees its memory. False if
     /// there is none. The name is gone before the destructor runs.
     ///
-    /// Throws: `mapping_error`: `other_type`, `wrong_access`.
+    /// Throws:  `mapping_error`: `other_type`, `wrong_access`.
+    /// Process: where a child comes out of the destructor that was forked in it, EPERM is thrown:
+    ///          what is left to do is its parent's.
     template <class T> bool destroy(std::string_view name) {
         using element = std::remove_extent_t<T>;
         auto* const node = take_away(name, [&](const name_node& found) {
@@ -232,7 +236,12 @@ public:
         if (node == nullptr) return false;
         const auto n = static_cast<std::size_t>(node->count);
         element* const objects = object_of<element>(*node);
-        std::destroy_n(objects, n);
+        const presence me(heap().members());
+        for (std::size_t i = 0; i < n; ++i) {
+            std::destroy_at(objects + i);
+            if constexpr (!std::is_trivially_destructible_v<element>)
+                if (!me.continues()) fail(detail::posix::failed("destroy", EPERM), name);
+        }
         detail::heap::deallocate<alignof(element)>(base(), objects, n * sizeof(element));
         free_node(*node);
         return true;
@@ -393,6 +402,20 @@ private:
         return detail::heap::names(image());
     }
 
+    /// A process, as long as it is that. A child that is forked meanwhile is another one.
+    class presence {
+    public:
+        explicit presence(const detail::heap::membership& of) noexcept
+            : of_(of), word_(of.lock_word()) {}
+        [[nodiscard]] bool continues() const noexcept {
+            return of_.is_member() && of_.lock_word() == word_; // it may have joined by now
+        }
+
+    private:
+        const detail::heap::membership& of_;
+        std::uint32_t word_;
+    };
+
     [[noreturn]] void fail(const detail::failure& why, std::string_view object) const {
         detail::raise(why, name().append(": ").append(object.substr(0, 256)));
     }
@@ -528,14 +551,27 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
                 if (!found) names().insert(*mine);
             }
             if (!found) {
+                const presence me(heap().members());
                 detail::undo published([&] {
                     const auto held = heap().lock_names();
                     names().remove(*mine);
                 });
                 std::size_t made = 0;
                 detail::undo half_made([&] { std::destroy_n(objects, made); });
-                for (const auto in = detail::allocator_access::make<T>(base()); made < n; ++made)
+                // Of a child that the constructor has forked nothing of this is.
+                const detail::undo inherited([&] {
+                    if (me.continues()) return;
+                    half_made.cancel();
+                    published.cancel();
+                    named.cancel();
+                    memory.cancel();
+                });
+                for (const auto in = detail::allocator_access::make<T>(base()); made < n; ++made) {
                     detail::construct_with(in, objects + made, std::forward<Args>(args)...);
+                    if constexpr (!std::is_trivially_constructible_v<T, Args&&...>)
+                        if (!me.continues()) break;
+                }
+                if (!me.continues()) fail(detail::posix::failed("construct", EPERM), name);
                 mine->state.store(ready, std::memory_order_release);
                 detail::posix::wake(mine->state, INT_MAX);
                 half_made.cancel();
