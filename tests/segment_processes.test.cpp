@@ -9,6 +9,7 @@
 // segment (beyond looking at it), becomes another program or ends, a parent that has died looks
 // alive: what it held is waited for. fork(2) has no such limit.
 
+#include "support/allocation.hpp"
 #include "support/blocks.hpp"
 #include "support/catch.hpp"
 #include "support/checks.hpp"
@@ -309,6 +310,48 @@ TEST_CASE("a child that is forked in the middle of others' allocations allocates
     CHECK(problems_in(in) == "");
     CHECK(mailboxes.clear(in) == 0);
     CHECK(in.check().n_blocks == before);
+}
+
+namespace {
+
+/// Of a name so long that it has to be allocated when it is learnt.
+struct learnt_late {
+    int unused = 0;
+};
+
+struct {
+    std::atomic<bool> has_begun{false}, may_end{false};
+} learning;
+
+} // namespace
+
+template <>
+inline constexpr std::string_view mmstl::persistent_name<learnt_late> =
+    "test/a type that a thread is about to learn";
+
+TEST_CASE("a child that is forked while a thread learns a type does not wait for it") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    in.construct<int>("object", 1);
+    std::thread learner([&] {
+        const delayed_allocation slow([] {
+            learning.has_begun = true;
+            while (!learning.may_end) std::this_thread::yield();
+        });
+        CHECK_THROWS_AS(in.find<learnt_late>("object"), mmstl::mapping_error);
+    });
+    CHECK(soon([] { return learning.has_begun.load(); }));
+    child forked([&] {
+        const auto said = error_of([&] { in.destroy<learnt_late>("object"); });
+        expect(said.code == errc::other_type, "it is of another type");
+        in.construct<learnt_late>("late");
+    });
+    const auto result = forked.wait(std::chrono::seconds(10));
+    INFO(result);
+    CHECK(result.ok());
+    learning.may_end = true;
+    learner.join();
+    CHECK(in.find<learnt_late>("late") != nullptr);
+    CHECK(*in.find<int>("object") == 1);
 }
 
 namespace {

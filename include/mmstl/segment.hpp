@@ -22,6 +22,7 @@
 #include <mmstl/segment_storable.hpp>
 #include <mmstl/shared_allocator.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
@@ -230,6 +231,8 @@ public:
     ///          what is left to do is its parent's.
     template <class T> bool destroy(std::string_view name) {
         using element = std::remove_extent_t<T>;
+        require_writable("destroy");
+        (void)type_of<element>(); // which may take its time, and fail: without the lock
         auto* const node = take_away(name, [&](const name_node& found) {
             require_type<element>(found, std::is_array_v<T>, name);
         });
@@ -448,10 +451,17 @@ private:
         return std::launder(reinterpret_cast<T*>(image().file() + of.object));
     }
 
-    /// Worked out once: looking up a name is to cost no memory.
+    /// Worked out once: looking up a name is to cost no memory. Never destroyed: names may be looked
+    /// up while the program ends. Nor is it a static variable's initial value, for which a child would
+    /// wait for ever that is forked while another thread works it out.
     template <class T> static const detail::type_identity& type_of() {
-        static const detail::type_identity known = detail::identify<T>();
-        return known;
+        static std::atomic<const detail::type_identity*> known{nullptr};
+        const auto* now = known.load(std::memory_order_acquire);
+        if (now != nullptr) return *now;
+        auto made = std::make_unique<const detail::type_identity>(detail::identify<T>());
+        const bool is_first = known.compare_exchange_strong(
+            now, made.get(), std::memory_order_acq_rel, std::memory_order_acquire);
+        return is_first ? *made.release() : *now;
     }
 
     /// Also of one that a damaged file tells of: it lies in the heap.
