@@ -308,6 +308,19 @@ MUTATIONS = [
         ("segment_kill", "segment_processes", "segment"),
     ),
     Mutation(
+        "names are counted as fewer before they are",
+        NAMES,
+        """            table.at(i).store(0, std::memory_order_relaxed);
+            keep_order(); // never fewer than there are
+            if (table.n_filled != 0) table.n_filled -= 1;
+""",
+        """            if (table.n_filled != 0) table.n_filled -= 1;
+            keep_order();
+            table.at(i).store(0, std::memory_order_relaxed);
+""",
+        ("segment_kill",),
+    ),
+    Mutation(
         "who looks for a name does not hear that one is removed",
         NAMES,
         """        count_change(table);

@@ -176,6 +176,7 @@ public:
         for (auto i = found.i; table.at(i).load(std::memory_order_relaxed) == name_table::removed;
              i = (i - 1) & mask) {
             table.at(i).store(0, std::memory_order_relaxed);
+            keep_order(); // never fewer than there are
             if (table.n_filled != 0) table.n_filled -= 1;
         }
     }
