@@ -5,7 +5,9 @@
 #include "support/catch.hpp"
 #include "support/checks.hpp"
 #include "support/in_child.hpp"
+#include "support/leaks.hpp"
 #include "support/soak.hpp"
+#include "support/step.hpp"
 
 #include <mmstl/containers.hpp>
 #include <mmstl/segment.hpp>
@@ -15,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -141,6 +145,58 @@ TEST_CASE("a slot that has another hash in front is none, and check says so") {
 
 namespace {
 
+/// Knows by what name it goes.
+struct named {
+    explicit named(char its_name) : name(its_name) {}
+    explicit named(const std::function<void()>& meanwhile) { meanwhile(); }
+    char name = '\0';
+};
+struct is_not_made {};
+
+} // namespace
+
+template <> inline constexpr std::string_view mmstl::persistent_name<named> = "test/named";
+
+TEST_CASE("who looks for what is not made in the end is not given what is made in its place") {
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer is not stepped through");
+    if (!single_step([] {}).allowed) return skip_loudly("ptrace is not allowed here");
+    const bool constructs = GENERATE(false, true);
+    INFO((constructs ? "find_or_construct" : "find"));
+    auto in = segment::create(mmstl::anonymous(), little);
+    const auto look = [&] {
+        const auto* const found =
+            constructs ? &in.find_or_construct<named>("a", 'a') : in.find<named>("a");
+        expect(found == nullptr || found->name == 'a', "the one of this name, or none");
+    };
+    // Whoever looks stands still at his k-th instruction while the constructor throws, and another
+    // object is made: in the same memory, its name, too. He is followed until he waits.
+    bool has_looked = false;
+    long k = 0;
+    for (constexpr long most = 5000; k < most && !has_looked; ++k) {
+        INFO("after " << k << " instructions");
+        std::optional<stepped_child> other;
+        const auto meanwhile = [&] {
+            other.emplace(look, [&] { (void)in.find<named>("none"); }); // once, which joins
+            for (long i = 0; i < k && other->now() == stepped_child::state::inside; ++i)
+                other->step();
+            has_looked = other->now() != stepped_child::state::inside ||
+                         stepped_child::is_system_call(other->next());
+            throw is_not_made();
+        };
+        CHECK_THROWS_AS(in.construct<named>("a", meanwhile), is_not_made);
+        in.construct<named>("b", 'b');
+        other->run_to_end();
+        REQUIRE(other->now() == stepped_child::state::at_end);
+        CHECK(in.destroy<named>("b"));
+        CHECK(in.destroy<named>("a") == constructs);
+    }
+    CHECK(k > 10);
+    in.recover();
+    CHECK(in.check().clean());
+}
+
+namespace {
+
 /// Asks for the object that it makes, after it has used another segment.
 struct impatient {
     impatient(segment& in, segment& other) {
@@ -168,7 +224,7 @@ struct late_maker {
         for (std::uint64_t i = 0; i < table->n_slots; ++i)
             if (const auto one =
                     heap::names(image_of(*in)).node_at(heap::name_table::offset_in(table->at(i))))
-                *builder = one.node->builder;
+                *builder = one.node->builder.get();
     }
 };
 

@@ -9,6 +9,7 @@
 // segment (beyond looking at it), becomes another program or ends, a parent that has died looks
 // alive: what it held is waited for. fork(2) has no such limit.
 
+#include "support/allocation.hpp"
 #include "support/blocks.hpp"
 #include "support/catch.hpp"
 #include "support/checks.hpp"
@@ -312,6 +313,172 @@ TEST_CASE("a child that is forked in the middle of others' allocations allocates
     CHECK(problems_in(in) == "");
     CHECK(mailboxes.clear(in) == 0);
     CHECK(in.check().n_blocks == before);
+}
+
+namespace {
+
+/// Of a name so long that it has to be allocated when it is learnt.
+struct learnt_late {
+    int unused = 0;
+};
+
+struct {
+    std::atomic<bool> has_begun{false}, may_end{false};
+} learning;
+
+} // namespace
+
+template <>
+inline constexpr std::string_view mmstl::persistent_name<learnt_late> =
+    "test/a type that a thread is about to learn";
+
+TEST_CASE("a child that is forked while a thread learns a type does not wait for it") {
+    auto in = segment::create(mmstl::anonymous(), little);
+    in.construct<int>("object", 1);
+    std::thread learner([&] {
+        const delayed_allocation slow([] {
+            learning.has_begun = true;
+            while (!learning.may_end) std::this_thread::yield();
+        });
+        CHECK_THROWS_AS(in.find<learnt_late>("object"), mmstl::mapping_error);
+    });
+    CHECK(soon([] { return learning.has_begun.load(); }));
+    child forked([&] {
+        const auto said = error_of([&] { in.destroy<learnt_late>("object"); });
+        expect(said.code == errc::other_type, "it is of another type");
+        in.construct<learnt_late>("late");
+    });
+    const auto result = forked.wait(std::chrono::seconds(10));
+    INFO(result);
+    CHECK(result.ok());
+    learning.may_end = true;
+    learner.join();
+    CHECK(in.find<learnt_late>("late") != nullptr);
+    CHECK(*in.find<int>("object") == 1);
+}
+
+namespace {
+
+/// Forks when it is made or destroyed.
+struct forks {
+    static inline std::function<void()> when_made = [] {};
+    static inline std::function<void()> when_destroyed = [] {};
+
+    explicit forks(std::atomic<int>* count) : n_destroyed(count) { when_made(); }
+    forks(const forks&) = delete;
+    forks& operator=(const forks&) = delete;
+    ~forks() {
+        ++*n_destroyed;
+        when_destroyed();
+    }
+    std::atomic<int>* n_destroyed;
+};
+struct gave_up {};
+
+/// Forks a child that goes on from there, as its parent does when that has ended.
+struct fork_in_the_middle {
+    forking how;
+    bool throws = false;
+    bool uses_it = false;
+    bool is_child = false;
+    int status = -1;
+
+    void operator()(segment& in) {
+        const ::pid_t pid = fork_by(how);
+        is_child = pid == 0;
+        if (!is_child) {
+            CHECK(::waitpid(pid, &status, 0) == pid);
+            return;
+        }
+        detail::become_plain_process();
+        if (uses_it && allocating(in)) ::_exit(1);
+        if (throws) throw gave_up();
+    }
+    /// With 0 if it ends as it should: by `gave_up`, or by an error that says whose the object is.
+    template <class Function> void run(Function function) {
+        int code = 2;
+        try {
+            function();
+        } catch (const gave_up&) {
+            code = throws ? 0 : 3;
+        } catch (const mmstl::mapping_error& e) {
+            code = !throws && e.code() == std::errc::operation_not_permitted ? 0 : 4;
+        }
+        if (is_child) ::_exit(code);
+        CHECK(code == 2);
+        CHECK(status == 0);
+    }
+};
+
+} // namespace
+
+template <> inline constexpr std::string_view mmstl::persistent_name<forks> = "test/forks";
+
+TEST_CASE("a child that is forked in a constructor leaves the object to its parent") {
+    fork_in_the_middle now{any_forking(GENERATE(as<std::size_t>(), 0, 1, 2))};
+    now.throws = GENERATE(false, true);
+    now.uses_it = GENERATE(false, true);
+    const bool is_array = GENERATE(false, true);
+    CAPTURE(now.how, now.throws, now.uses_it, is_array);
+    auto in = segment::create(mmstl::anonymous(), little);
+    auto& n_destroyed = in.construct<std::atomic<int>>("destroyed", 0);
+    const auto before = in.check().n_blocks;
+    int n_made = 0;
+    forks::when_made = [&] {
+        if (++n_made != (is_array ? 2 : 1)) return;
+        now(in);
+        if (now.is_child) return;
+        CHECK(in.find<forks>("object") == nullptr);
+        CHECK(in.find<forks[]>("object").empty());
+        CHECK(n_destroyed == 0);
+        CHECK(in.check().n_blocks == before + 2);
+        CHECK(error_of([&] { in.find_or_construct<forks>("object", &n_destroyed); }).code ==
+              std::errc::resource_deadlock_would_occur);
+    };
+    now.run([&] {
+        if (is_array)
+            in.construct<forks[]>("object", 3, &n_destroyed);
+        else
+            in.find_or_construct<forks>("object", &n_destroyed);
+    });
+    forks::when_made = [] {};
+    CHECK(n_made == (is_array ? 3 : 1));
+    CHECK(n_destroyed == 0);
+    CHECK(problems_in(in) == "");
+    in.recover();
+    CHECK(in.check().n_blocks == before + 2);
+    CHECK(heap_of(in).in().locks().names.word == 0);
+    CHECK((is_array ? in.destroy<forks[]>("object") : in.destroy<forks>("object")));
+    CHECK(n_destroyed == (is_array ? 3 : 1));
+    CHECK(in.check().n_blocks == before);
+    CHECK(problems_in(in) == "");
+}
+
+TEST_CASE("a child that is forked in a destructor leaves the memory to its parent") {
+    fork_in_the_middle now{any_forking(GENERATE(as<std::size_t>(), 0, 1, 2))};
+    now.uses_it = GENERATE(false, true);
+    const bool is_array = GENERATE(false, true);
+    CAPTURE(now.how, now.uses_it, is_array);
+    auto in = segment::create(mmstl::anonymous(), little);
+    auto& n_destroyed = in.construct<std::atomic<int>>("destroyed", 0);
+    const auto before = in.check().n_blocks;
+    if (is_array)
+        in.construct<forks[]>("object", 3, &n_destroyed);
+    else
+        in.construct<forks>("object", &n_destroyed);
+    forks::when_destroyed = [&] {
+        if (n_destroyed != (is_array ? 2 : 1)) return;
+        now(in);
+        if (now.is_child) return;
+        CHECK(n_destroyed == (is_array ? 2 : 1));
+        CHECK(in.check().n_blocks == before + 2);
+    };
+    now.run([&] { is_array ? in.destroy<forks[]>("object") : in.destroy<forks>("object"); });
+    forks::when_destroyed = [] {};
+    CHECK(n_destroyed == (is_array ? 3 : 1));
+    in.recover();
+    CHECK(in.check().n_blocks == before);
+    CHECK(problems_in(in) == "");
 }
 
 TEST_CASE("what a process had that becomes another program is taken over") {

@@ -22,6 +22,7 @@
 #include <mmstl/segment_storable.hpp>
 #include <mmstl/shared_allocator.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
@@ -154,6 +155,8 @@ public:
     /// Throws: `mapping_error`: `name_taken`, `name_too_long`, `wrong_access` when it is open for
     ///         reading; `segment_exhausted`; what the constructor throws. Nothing stays then.
     /// Validity: until `destroy` or `abandon`.
+    /// Process:  where a child comes out of the constructor that was forked in it, EPERM is thrown, or
+    ///           what the constructor throws, and nothing is undone: the object is its parent's.
     template <class T, class... Args>
         requires(!std::is_array_v<T>)
     T& construct(std::string_view name, Args&&... args) {
@@ -223,16 +226,25 @@ public:
     /// Destroys the object (or the array, for `T[]`) of that name, and frees its memory. False if
     /// there is none. The name is gone before the destructor runs.
     ///
-    /// Throws: `mapping_error`: `other_type`, `wrong_access`.
+    /// Throws:  `mapping_error`: `other_type`, `wrong_access`.
+    /// Process: where a child comes out of the destructor that was forked in it, EPERM is thrown:
+    ///          what is left to do is its parent's.
     template <class T> bool destroy(std::string_view name) {
         using element = std::remove_extent_t<T>;
+        require_writable("destroy");
+        (void)type_of<element>(); // which may take its time, and fail: without the lock
         auto* const node = take_away(name, [&](const name_node& found) {
             require_type<element>(found, std::is_array_v<T>, name);
         });
         if (node == nullptr) return false;
         const auto n = static_cast<std::size_t>(node->count);
         element* const objects = object_of<element>(*node);
-        std::destroy_n(objects, n);
+        const presence me(heap().members());
+        for (std::size_t i = 0; i < n; ++i) {
+            std::destroy_at(objects + i);
+            if constexpr (!std::is_trivially_destructible_v<element>)
+                if (!me.continues()) fail(detail::posix::failed("destroy", EPERM), name);
+        }
         detail::heap::deallocate<alignof(element)>(base(), objects, n * sizeof(element));
         free_node(*node);
         return true;
@@ -365,6 +377,7 @@ public:
 
 private:
     using name_node = detail::heap::name_node;
+    using found_node = detail::heap::found_node;
     static constexpr auto ready = static_cast<std::uint32_t>(detail::heap::name_state::ready);
 
     static segment make(const backing& at, detail::opening how, const segment_options& options) {
@@ -393,9 +406,25 @@ private:
         return detail::heap::names(image());
     }
 
+    /// A process, as long as it is that. A child that is forked meanwhile is another one.
+    class presence {
+    public:
+        explicit presence(const detail::heap::membership& of) noexcept
+            : of_(of), word_(of.lock_word()) {}
+        [[nodiscard]] bool continues() const noexcept {
+            return of_.is_member() && of_.lock_word() == word_; // it may have joined by now
+        }
+
+    private:
+        const detail::heap::membership& of_;
+        std::uint32_t word_;
+    };
+
+    [[noreturn]] void fail(const detail::failure& why, std::string_view object) const {
+        detail::raise(why, name().append(": ").append(object.substr(0, 256)));
+    }
     [[noreturn]] void fail(errc code, const char* call, std::string_view object) const {
-        detail::raise(detail::refuse(code, call),
-                      name().append(": ").append(object.substr(0, 256)));
+        fail(detail::refuse(code, call), object);
     }
     void require_open(const char* call) const {
         if (!is_open()) detail::throw_if(detail::posix::failed(call, EBADF), name());
@@ -423,10 +452,17 @@ private:
         return std::launder(reinterpret_cast<T*>(image().file() + of.object));
     }
 
-    /// Worked out once: looking up a name is to cost no memory.
+    /// Worked out once: looking up a name is to cost no memory. Never destroyed: names may be looked
+    /// up while the program ends. Nor is it a static variable's initial value, for which a child would
+    /// wait for ever that is forked while another thread works it out.
     template <class T> static const detail::type_identity& type_of() {
-        static const detail::type_identity known = detail::identify<T>();
-        return known;
+        static std::atomic<const detail::type_identity*> known{nullptr};
+        const auto* now = known.load(std::memory_order_acquire);
+        if (now != nullptr) return *now;
+        auto made = std::make_unique<const detail::type_identity>(detail::identify<T>());
+        const bool is_first = known.compare_exchange_strong(
+            now, made.get(), std::memory_order_acq_rel, std::memory_order_acquire);
+        return is_first ? *made.release() : *now;
     }
 
     /// Also of one that a damaged file tells of: it lies in the heap.
@@ -447,11 +483,10 @@ private:
         detail::require_segment_storable<std::remove_const_t<T>>();
         require_open("find");
         if (!std::is_const_v<T>) require_writable("find");
-        const name_node* const found = names().find(name);
-        if (found == nullptr || found->state.load(std::memory_order_acquire) != ready)
-            return nullptr;
-        require_type<T>(*found, is_array, name);
-        return found;
+        const found_node found = names().find(name);
+        if (!found.is_ready()) return nullptr;
+        require_type<T>(*found.node, is_array, name);
+        return found.node;
     }
 
     template <class T, class... Args>
@@ -463,7 +498,7 @@ private:
         detail::heap::deallocate<alignof(name_node)>(base(), &of, of.node_bytes());
     }
     template <class Allowed> name_node* take_away(std::string_view name, Allowed allowed);
-    void wait_for(const name_node& of, std::string_view name);
+    void wait_for(const found_node& of, std::string_view name);
 
     detail::segment_storage storage_;
 };
@@ -488,7 +523,7 @@ inline segment::name_node* segment::new_node(std::string_view name,
     made->alignment = static_cast<std::uint32_t>(type.alignment);
     made->is_array = is_array ? 1 : 0;
     made->state.store(static_cast<std::uint32_t>(detail::heap::name_state::building));
-    made->builder = builder;
+    made->builder.set(builder);
     made->name_bytes.set(static_cast<std::uint32_t>(name.size()));
     made->type_name_bytes.set(static_cast<std::uint32_t>(type_name.size()));
     auto* const text = reinterpret_cast<char*>(made + 1);
@@ -505,8 +540,8 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
     if (name.size() > detail::heap::longest_name) fail(errc::name_too_long, "construct", name);
     if (n > SIZE_MAX / sizeof(T)) throw std::bad_array_new_length();
     for (;;) {
-        name_node* found = names().find(name);
-        if (found == nullptr) {
+        found_node found = names().find(name);
+        if (!found) {
             // Memory first, so that little is done under the lock. All of it goes back when the
             // name was taken meanwhile, or the constructor throws.
             const auto& type = type_of<T>();
@@ -524,17 +559,30 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
             {
                 const auto held = heap().lock_names();
                 found = names().find(name);
-                if (found == nullptr) names().insert(*mine);
+                if (!found) names().insert(*mine);
             }
-            if (found == nullptr) {
+            if (!found) {
+                const presence me(heap().members());
                 detail::undo published([&] {
                     const auto held = heap().lock_names();
                     names().remove(*mine);
                 });
                 std::size_t made = 0;
                 detail::undo half_made([&] { std::destroy_n(objects, made); });
-                for (const auto in = detail::allocator_access::make<T>(base()); made < n; ++made)
+                // Of a child that the constructor has forked nothing of this is.
+                const detail::undo inherited([&] {
+                    if (me.continues()) return;
+                    half_made.cancel();
+                    published.cancel();
+                    named.cancel();
+                    memory.cancel();
+                });
+                for (const auto in = detail::allocator_access::make<T>(base()); made < n; ++made) {
                     detail::construct_with(in, objects + made, std::forward<Args>(args)...);
+                    if constexpr (!std::is_trivially_constructible_v<T, Args&&...>)
+                        if (!me.continues()) break;
+                }
+                if (!me.continues()) fail(detail::posix::failed("construct", EPERM), name);
                 mine->state.store(ready, std::memory_order_release);
                 detail::posix::wake(mine->state, INT_MAX);
                 half_made.cancel();
@@ -544,29 +592,31 @@ std::pair<const segment::name_node*, bool> segment::obtain(std::string_view name
                 return {mine, true};
             }
         }
-        if (found->state.load(std::memory_order_acquire) != ready) {
-            wait_for(*found, name);
+        if (!found.is_ready()) {
+            wait_for(found, name);
             continue;
         }
-        require_type<T>(*found, is_array, name);
-        return {found, false};
+        require_type<T>(*found.node, is_array, name);
+        return {found.node, false};
     }
 }
 
 /// Until its constructor has returned, or has thrown, or it is known that it never will.
-inline void segment::wait_for(const name_node& of, std::string_view name) {
+///
+/// The node may be gone already, and what is in its place be waited for: not for long.
+inline void segment::wait_for(const found_node& of, std::string_view name) {
     constexpr unsigned patience_ms = 10;
-    const auto builder = of.builder;
     const auto* const mine = detail::heap::find_heap_around(base());
-    if (mine != nullptr && mine->id == builder)
-        throw mapping_error(detail::posix::failed("construct", EDEADLK),
-                            this->name().append(": ").append(name.substr(0, 256)));
-    detail::posix::wait(of.state, static_cast<std::uint32_t>(detail::heap::name_state::building),
+    if (mine != nullptr && mine->id == of.builder)
+        fail(detail::posix::failed("construct", EDEADLK), name);
+    detail::posix::wait(of.node->state,
+                        static_cast<std::uint32_t>(detail::heap::name_state::building),
                         patience_ms);
-    if (heap().is_alive(builder)) return;
+    if (heap().is_alive(of.builder)) return;
     const auto held = heap().lock_names();
-    const name_node* const found = names().find(name);
-    if (found == &of && of.state.load() != ready && of.builder == builder) names().remove(of);
+    const found_node now = names().find(name);
+    if (now.node == of.node && !now.is_ready() && now.builder == of.builder)
+        names().remove(*now.node);
 }
 
 /// The node of that name, which nobody finds any more; null if there was none.
@@ -574,11 +624,11 @@ template <class Allowed>
 segment::name_node* segment::take_away(std::string_view name, Allowed allowed) {
     require_writable("destroy");
     const auto held = heap().lock_names();
-    name_node* const found = names().find(name);
-    if (found == nullptr || found->state.load(std::memory_order_acquire) != ready) return nullptr;
-    allowed(*found);
-    names().remove(*found);
-    return found;
+    const found_node found = names().find(name);
+    if (!found.is_ready()) return nullptr;
+    allowed(*found.node);
+    names().remove(*found.node);
+    return found.node;
 }
 
 } // namespace mmstl::inline v1

@@ -296,6 +296,27 @@ MUTATIONS = [
                 detail::undo half_made""",
         ("segment_kill", "segment_processes", "segment"),
     ),
+    Mutation(
+        "names are counted as fewer before they are",
+        NAMES,
+        """            table.at(i).store(0, std::memory_order_relaxed);
+            keep_order(); // never fewer than there are
+            if (table.n_filled != 0) table.n_filled -= 1;
+""",
+        """            if (table.n_filled != 0) table.n_filled -= 1;
+            keep_order();
+            table.at(i).store(0, std::memory_order_relaxed);
+""",
+        ("segment_kill",),
+    ),
+    Mutation(
+        "who looks for a name does not hear that one is removed",
+        NAMES,
+        """        count_change(table);
+""",
+        "",
+        ("segment_names",),
+    ),
     # ---- who lives ----
     Mutation(
         "the holder of the heap's lock is always taken for alive",
@@ -435,14 +456,14 @@ MUTATIONS = [
     Mutation(
         "a constructor is waited for whose process has died",
         SEGMENT,
-        "    if (heap().is_alive(builder)) return;\n",
-        "    if (heap().is_alive(builder) || builder != 0) return;\n",
+        "    if (heap().is_alive(of.builder)) return;\n",
+        "    if (heap().is_alive(of.builder) || of.builder != 0) return;\n",
         ("segment", "segment_processes"),
     ),
     Mutation(
         "a constructor that still runs is taken for dead",
         SEGMENT,
-        "    if (heap().is_alive(builder)) return;\n",
+        "    if (heap().is_alive(of.builder)) return;\n",
         "",
         ("segment",),
     ),

@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace {
 
 thread_local long until_failure = 0; // 0: none is to fail
 thread_local long so_far = 0;
+thread_local void (*before_next)() = nullptr;
 
 } // namespace
 
@@ -19,12 +21,15 @@ namespace support {
 
 failing_allocation::failing_allocation(long nth) noexcept { until_failure = nth; }
 failing_allocation::~failing_allocation() { until_failure = 0; }
+delayed_allocation::delayed_allocation(void (*what)()) noexcept { before_next = what; }
+delayed_allocation::~delayed_allocation() { before_next = nullptr; }
 long allocations() noexcept { return so_far; }
 
 } // namespace support
 
 void* operator new(std::size_t n_bytes) {
     ++so_far;
+    if (auto* const what = std::exchange(before_next, nullptr)) what();
     if (until_failure != 0 && --until_failure == 0) throw std::bad_alloc();
     void* const got = std::malloc(n_bytes == 0 ? 1 : n_bytes);
     if (got == nullptr) throw std::bad_alloc();

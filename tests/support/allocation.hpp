@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Make the n-th allocation of this thread fail, and count them.
+// Make the n-th allocation of this thread fail, or take its time, and count them.
 
 #ifndef MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
 #define MMSTL_TESTS_SUPPORT_ALLOCATION_HPP
@@ -15,6 +15,15 @@ public:
     failing_allocation(const failing_allocation&) = delete;
     failing_allocation& operator=(const failing_allocation&) = delete;
     ~failing_allocation();
+};
+
+/// From its construction to its end, the next operator new of this thread calls `what` first.
+class delayed_allocation {
+public:
+    explicit delayed_allocation(void (*what)()) noexcept;
+    delayed_allocation(const delayed_allocation&) = delete;
+    delayed_allocation& operator=(const delayed_allocation&) = delete;
+    ~delayed_allocation();
 };
 
 /// How many times this thread has called operator new. (Those for over-aligned types do not count.)

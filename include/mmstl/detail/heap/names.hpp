@@ -42,7 +42,7 @@ struct name_node {
     std::uint32_t alignment;
     std::uint32_t is_array;
     std::atomic<std::uint32_t> state;
-    thread_id builder;
+    cell<thread_id> builder;
     cell<std::uint32_t> name_bytes;
     cell<std::uint32_t> type_name_bytes;
 
@@ -63,13 +63,26 @@ struct named_node {
     }
 };
 
+/// A node, and what it said at a moment at which it had that name.
+struct found_node {
+    name_node* node = nullptr;
+    std::uint32_t state = 0;
+    thread_id builder = 0;
+
+    explicit operator bool() const noexcept { return node != nullptr; }
+    [[nodiscard]] bool is_ready() const noexcept {
+        return state == static_cast<std::uint32_t>(name_state::ready);
+    }
+};
+
 /// File format; `n_slots` words follow it: 0, a removed one's mark, or the offset of a node, with the
 /// highest 16 bits of its hash in front: so that other nodes are hardly ever looked at.
 struct name_table {
     std::uint64_t n_slots;  ///< a power of two
     std::uint64_t n_filled; ///< so many are not 0, or fewer
     std::uint64_t previous; ///< the table that this one replaced, which may be looked at still
-    std::atomic<std::uint64_t> uses; ///< how many times it has become the current one
+    /// How many times it has become the current one, or a name was removed from it.
+    std::atomic<std::uint64_t> changes;
 
     using slot = std::atomic<std::uint64_t>;
     static constexpr std::uint64_t removed = 1;
@@ -101,16 +114,22 @@ public:
     explicit names(const image& in) noexcept : in_(in) {}
 
     /// The object of that name, in any state; null if there is none.
-    [[nodiscard]] name_node* find(std::string_view name) const noexcept {
+    ///
+    /// A node that is removed may be freed, and its memory be something else's when it is looked at, also
+    /// another name's. So what was read counts if no name has been removed meanwhile; else it is looked
+    /// for again. Who reads what was stored there since, reads that as well: see `count_change`.
+    [[nodiscard]] found_node find(std::string_view name) const noexcept {
+        const std::uint64_t hash = fnv1a(name);
         for (;;) {
             const name_table* const table = current();
-            if (table == nullptr) return nullptr;
-            const auto uses = table->uses.load(std::memory_order_acquire);
-            slot_of found;
-            if (name_node* const node = find(name, fnv1a(name), found)) return node;
-            // Not there, unless the table has been replaced under our eyes.
-            if (current() == table && table->uses.load(std::memory_order_acquire) == uses)
-                return nullptr;
+            if (table == nullptr) return {};
+            const auto changes = table->changes.load(std::memory_order_acquire);
+            found_node found;
+            if (auto* const node = look_up(*table, name, hash).node)
+                found = {node, node->state.load(std::memory_order_acquire), node->builder.get()};
+            fence(std::memory_order_acquire);
+            if (current() == table && table->changes.load(std::memory_order_relaxed) == changes)
+                return found;
         }
     }
 
@@ -141,18 +160,23 @@ public:
         place(*table, node.hash.get(), in_.offset_of(&node));
     }
 
+    /// Afterwards the node may be freed.
     void remove(const name_node& node) noexcept {
         const named_node one = node_at(in_.offset_of(&node));
-        slot_of found;
-        if (!one || find(one.name, node.hash.get(), found) != &node) return;
-        auto& table = *found.table;
+        name_table* const current_one = current();
+        if (!one || current_one == nullptr) return;
+        auto& table = *current_one;
+        const slot_of found = look_up(table, one.name, node.hash.get());
+        if (found.node != &node) return;
         const std::uint64_t mask = table.n_slots - 1;
         // Marks are needed only in front of a slot that is not 0.
         table.at(found.i).store(name_table::removed, std::memory_order_release);
+        count_change(table);
         if (table.at((found.i + 1) & mask).load(std::memory_order_relaxed) != 0) return;
         for (auto i = found.i; table.at(i).load(std::memory_order_relaxed) == name_table::removed;
              i = (i - 1) & mask) {
             table.at(i).store(0, std::memory_order_relaxed);
+            keep_order(); // never fewer than there are
             if (table.n_filled != 0) table.n_filled -= 1;
         }
     }
@@ -192,27 +216,41 @@ private:
     static constexpr std::uint64_t most_slots = std::uint64_t{1} << 40;
 
     struct slot_of {
-        name_table* table = nullptr;
+        name_node* node = nullptr;
         std::uint64_t i = 0;
     };
 
-    name_node* find(std::string_view name, std::uint64_t hash, slot_of& found) const noexcept {
-        name_table* const table = current();
-        if (table == nullptr) return nullptr;
-        const std::uint64_t mask = table->n_slots - 1;
+    [[nodiscard]] slot_of look_up(const name_table& table, std::string_view name,
+                                  std::uint64_t hash) const noexcept {
+        const std::uint64_t mask = table.n_slots - 1;
         for (std::uint64_t n = 0; n <= mask; ++n) {
             const std::uint64_t i = (hash + n) & mask;
-            const std::uint64_t word = table->at(i).load(std::memory_order_acquire);
-            if (word == 0) return nullptr;
+            const std::uint64_t word = table.at(i).load(std::memory_order_acquire);
+            if (word == 0) return {};
             const std::uint64_t offset = name_table::offset_in(word);
             if (word == name_table::removed || word != name_table::slot_word(offset, hash))
                 continue;
             const named_node one = node_at(offset);
             if (!one || one.node->hash.get() != hash || one.name != name) continue;
-            found = {table, i};
-            return one.node;
+            return {one.node, i};
         }
-        return nullptr;
+        return {};
+    }
+
+    /// Between two loads, or two stores, for the processor, too.
+    static void fence(std::memory_order order) noexcept {
+#if defined(__SANITIZE_THREAD__)
+        std::atomic_signal_fence(order); // GCC has no other for what the sanitizer looks at
+#else
+        std::atomic_thread_fence(order);
+#endif
+    }
+
+    /// Before anything else is stored that `find` could take for what it looks for.
+    static void count_change(name_table& of) noexcept {
+        const auto before = of.changes.load(std::memory_order_relaxed);
+        of.changes.store(before + 1, std::memory_order_release);
+        fence(std::memory_order_release);
     }
 
     static void place(name_table& in, std::uint64_t hash, std::uint64_t offset) noexcept {
@@ -240,9 +278,11 @@ private:
         name_table* made = old == nullptr ? nullptr : table_at(old->previous);
         const bool is_used_again = made != nullptr && made != old && made->n_slots == n_slots;
         if (!is_used_again) made = static_cast<name_table*>(allocate<8>(in_.heap(), n_bytes));
-        const auto uses = is_used_again ? made->uses.load() + 1 : 1;
-        made->uses.store(uses, std::memory_order_release);
-        if (!is_used_again) made->n_slots = n_slots; // else others may be looking at it
+        if (!is_used_again) { // else others may be looking at it
+            made->changes.store(0, std::memory_order_relaxed);
+            made->n_slots = n_slots;
+        }
+        count_change(*made);
         made->n_filled = 0;
         for (std::uint64_t i = 0; i < n_slots; ++i) made->at(i).store(0, std::memory_order_relaxed);
         made->previous = old == nullptr ? 0 : in_.offset_of(old);
