@@ -1818,11 +1818,17 @@ TEST_CASE("a child that is forked while a mutex is recovered leaves it to its pa
     auto in = segment::create(mmstl::anonymous(), {.capacity_bytes = std::uint64_t{64} << 20});
     auto& mutex = in.construct<robust_mutex>("mutex");
     CHECK(in_child([&] { mutex.lock(); }).ok());
+    const bool allocates = GENERATE(false, true);
+    const bool closes = GENERATE(false, true);
     bool is_child = false;
     const bool is_mended = mutex.recover([&] {
         const ::pid_t pid = ::fork();
         is_child = pid == 0;
-        if (is_child) return; // out of recover(), as if it had mended
+        if (is_child) { // out of recover(), as if it had mended
+            if (allocates) (void)in.allocator<char>().allocate(10); // joins, and has its own heap
+            if (closes) in = segment();
+            return;
+        }
         int status = -1;
         CHECK(::waitpid(pid, &status, 0) == pid);
         CHECK(status == 0);

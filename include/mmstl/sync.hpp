@@ -138,15 +138,18 @@ public:
         auto& mine = own_heap();
         const auto result = word_.begin_recovery(mine.lock_word, mine.of->shared);
         if (!note(mine, result)) return false;
-        // Its name is asked for afterwards: a child that is forked in `mend` has none.
-        detail::undo unmended([&] {
-            word_.end_recovery(mine.lock_word, false);
-            detail::heap::count_use(mine, -1);
-        });
+        const auto word = mine.lock_word;
+        const auto end = [&, word](bool is_mended) {
+            // A child that is forked in `mend` has no heap, or another one where that one was.
+            auto* const now = detail::heap::find_heap_around(this);
+            if (now == nullptr || now->lock_word != word) return;
+            word_.end_recovery(word, is_mended);
+            detail::heap::count_use(*now, -1);
+        };
+        detail::undo unmended([&] { end(false); });
         std::forward<Mend>(mend)();
         unmended.cancel();
-        word_.end_recovery(mine.lock_word, true);
-        detail::heap::count_use(mine, -1);
+        end(true);
         return true;
     }
 
