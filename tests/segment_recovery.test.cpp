@@ -266,11 +266,14 @@ TEST_CASE("after a restart, what was half done is free, and what is whole beside
               const auto first = image.index_of(*heap::slice_of(bytes.data()));
               auto& lock = image.locks().heap;
               lock.word.store(shared.members().lock_word());
-              lock.intent.first.set(first); // two slices that something has, and two of nothing
-              lock.intent.n_slices.set(4);
+              // Two slices that something has, two of nothing, and one that only says it is in use: its
+              // page is newer than that of the map.
+              lock.intent.first.set(first);
+              lock.intent.n_slices.set(5);
               lock.intent.kind.set(static_cast<std::uint32_t>(heap::intent_kind::claim));
               heap::slice_map(image.maps(0).used).set(first + 2, 2, true);
               image.span_at(first + 3).state.set(heap::span_state::more);
+              image.span_at(first + 4).state.set(heap::span_state::more);
               ::raise(SIGKILL);
           }).signal == SIGKILL);
     restart(path, false);
@@ -293,6 +296,8 @@ TEST_CASE("after a restart, what was half done is free, and what is whole beside
 }
 
 TEST_CASE("of those who open what a boot before has left, nobody looks while another one does") {
+    const auto access = GENERATE(mmstl::access::read_write, mmstl::access::read_only);
+    INFO((access == mmstl::access::read_only ? "a reader" : "a writer"));
     const temporary_directory directory;
     const auto path = directory / "x";
     CHECK(in_child([&] {
@@ -307,7 +312,9 @@ TEST_CASE("of those who open what a boot before has left, nobody looks while ano
     };
     auto first = std::make_optional<heap::opening_lock>(fd);
     kind_of_region(255); // as if it were in the middle of something
-    child second([&] { (void)segment::open(path, {.unclean = mmstl::unclean_segment::check}); });
+    child second([&] {
+        (void)segment::open(path, {.unclean = mmstl::unclean_segment::check, .access = access});
+    });
     std::this_thread::sleep_for(std::chrono::milliseconds(200)); // it comes to where it waits
     kind_of_region(static_cast<unsigned char>(heap::region_kind::unused));
     first.reset();

@@ -1834,7 +1834,7 @@ TEST_CASE("a child that is forked while a mutex is recovered leaves it to its pa
         CHECK(status == 0);
         CHECK(in_child([&] { return mutex.try_lock() ? 1 : 0; }).exit_code == 0);
     });
-    if (is_child) ::_exit(0);
+    if (is_child) ::_exit(is_mended ? 1 : 0);
     CHECK(is_mended);
     mutex.lock();
     mutex.unlock();

@@ -155,8 +155,9 @@ public:
     /// Throws: `mapping_error`: `name_taken`, `name_too_long`, `wrong_access` when it is open for
     ///         reading; `segment_exhausted`; what the constructor throws. Nothing stays then.
     /// Validity: until `destroy` or `abandon`.
-    /// Process:  where a child comes out of the constructor that was forked in it, EPERM is thrown, or
-    ///           what the constructor throws, and nothing is undone: the object is its parent's.
+    /// Process:  a child that is forked in the constructor must not come out of it (exec, `_exit`):
+    ///           the object is its parent's. If it does, EPERM is thrown and nothing undone, but what
+    ///           an exception destroys on its way are the parent's members.
     template <class T, class... Args>
         requires(!std::is_array_v<T>)
     T& construct(std::string_view name, Args&&... args) {
@@ -227,8 +228,8 @@ public:
     /// there is none. The name is gone before the destructor runs.
     ///
     /// Throws:  `mapping_error`: `other_type`, `wrong_access`.
-    /// Process: where a child comes out of the destructor that was forked in it, EPERM is thrown:
-    ///          what is left to do is its parent's.
+    /// Process: a child that is forked in the destructor must not come out of it (exec, `_exit`):
+    ///          members are destroyed then that are its parent's. The rest is not: EPERM is thrown.
     template <class T> bool destroy(std::string_view name) {
         using element = std::remove_extent_t<T>;
         require_writable("destroy");

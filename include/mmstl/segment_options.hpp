@@ -91,9 +91,10 @@ struct named_object {
 struct segment_report {
     /// What is wrong, a sentence each; the first hundred.
     std::vector<std::string> problems;
-    std::uint64_t n_problems = 0;      ///< all of them
-    std::uint64_t used_bytes = 0;      ///< as `segment::used_bytes`
-    std::uint64_t free_bytes = 0;      ///< as `segment::free_bytes`
+    std::uint64_t n_problems = 0; ///< all of them
+    /// As `segment::used_bytes` and `free_bytes`, but for what someone has left half done.
+    std::uint64_t used_bytes = 0;
+    std::uint64_t free_bytes = 0;
     std::uint64_t n_blocks = 0;        ///< that are handed out
     std::uint64_t n_named_objects = 0; ///< as many as `segment::named_objects` has
 

@@ -131,6 +131,8 @@ public:
     /// another one has done it meanwhile (which is waited for). Of a death that nobody has been told
     /// of, it may not know yet: then `lock()` tells.
     ///
+    /// A child that is forked in `mend` and comes out of it gets false: it is its parent's.
+    ///
     /// If `mend` throws, or its process dies, the mutex is as before: `lock()` throws `owner_died`.
     ///
     /// Throws: what `mend` throws; as `lock()`, but for `owner_died`; EDEADLK from within `mend`.
@@ -142,15 +144,15 @@ public:
         const auto end = [&, word](bool is_mended) {
             // A child that is forked in `mend` has no heap, or another one where that one was.
             auto* const now = detail::heap::find_heap_around(this);
-            if (now == nullptr || now->lock_word != word) return;
+            if (now == nullptr || now->lock_word != word) return false;
             word_.end_recovery(word, is_mended);
             detail::heap::count_use(*now, -1);
+            return true;
         };
         detail::undo unmended([&] { end(false); });
         std::forward<Mend>(mend)();
         unmended.cancel();
-        end(true);
-        return true;
+        return end(true);
     }
 
     /// Whether it is known that an owner has died with it, and nobody has recovered it yet. Does

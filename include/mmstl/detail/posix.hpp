@@ -478,9 +478,9 @@ inline failure try_lock_byte(int fd, std::uint64_t at, bool& locked) noexcept {
     return try_lock_bytes(fd, at, 1, locked);
 }
 
-/// Waits until nobody else has it locked, and locks it.
-inline failure lock_byte(int fd, std::uint64_t at) noexcept {
-    auto one = lock_of(F_WRLCK, at, 1);
+/// Waits until nobody else has it locked, and locks it; by F_RDLCK, together with others who do.
+inline failure lock_byte(int fd, std::uint64_t at, short how = F_WRLCK) noexcept {
+    auto one = lock_of(how, at, 1);
     return check("fcntl", retry([&] { return ::fcntl(fd, F_OFD_SETLKW, &one); }));
 }
 

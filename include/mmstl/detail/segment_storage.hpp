@@ -136,6 +136,8 @@ private:
     static failure read_once(candidate& from);
     static failure map_at(candidate& from, mmstl::access wanted, std::string& more);
     failure share(open_segment& with, mmstl::access wanted);
+    template <class Vet>
+    static failure look_while_nobody_joins(const heap::image& in, int fd, Vet vet);
     static failure start(candidate& from, const backing_handle& file,
                          const segment_options& options, std::string& more,
                          std::unique_ptr<open_segment>& started);
@@ -432,6 +434,22 @@ inline failure segment_storage::share(open_segment& with, mmstl::access wanted) 
     return {};
 }
 
+/// For a reader of what a boot before has left: whoever joins now changes what is looked at, and by
+/// then it may be in use.
+template <class Vet>
+failure segment_storage::look_while_nobody_joins(const heap::image& in, int fd, Vet vet) {
+    // Where there are no locks, nobody can join.
+    const bool locked = !posix::lock_byte(fd, heap::opening_offset, F_RDLCK).failed();
+    const undo given_back([&] {
+        if (locked) (void)posix::unlock_byte(fd, heap::opening_offset);
+    });
+    const auto& live = in.header().live;
+    if (live.state.load() == format::state::clean) return {};
+    bool same_boot = false;
+    if (auto f = format::is_this_boot(live.boot_id, same_boot); f.failed() || same_boot) return f;
+    return vet();
+}
+
 /// Takes a place in what is mapped, which the process does not know as open yet.
 inline failure segment_storage::start(candidate& from, const backing_handle& file,
                                       const segment_options& options, std::string& more,
@@ -462,7 +480,7 @@ inline failure segment_storage::start(candidate& from, const backing_handle& fil
     } else if (from.state != format::state::clean) {
         bool same_boot = false;
         f = format::is_this_boot(from.boot_id, same_boot);
-        if (!f.failed() && !same_boot) f = vet();
+        if (!f.failed() && !same_boot) f = look_while_nobody_joins(in, file.native_handle(), vet);
     }
     if (f.failed()) return f;
     started = std::move(made);

@@ -208,7 +208,7 @@ private:
         std::uint32_t n = 0;
         while (link != 0) {
             const auto offset = link - 1;
-            if (offset % facts.block_bytes != 0 || offset >= of.bump.get()) {
+            if (offset % facts.block_bytes != 0 || offset / facts.block_bytes >= seen_.size()) {
                 tell(at(region, i) + ": a list of free blocks leads astray");
                 return n;
             }

@@ -251,6 +251,7 @@ failure membership::join(const image& in, int segment_fd, Replay replay, CleanUp
             if (!f.failed()) f = bury_the_dead(in, replay, clean_up, n_dead);
             if (f.failed()) { // for another to clean up
                 place()->process_and_one = 0;
+                (void)posix::unlock_byte(fd_, liveness_offset + p); // as in `leave`
                 close_descriptor();
             } else {
                 place()->has_joined.store(1, std::memory_order_release);

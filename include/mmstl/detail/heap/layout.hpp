@@ -87,7 +87,7 @@ struct lock_page {
 
 struct process_record {
     /// 0: nobody, and nothing is left of whoever was; 1: somebody, dead or alive; 2: somebody who is
-    /// dead for certain, and whose remains are being seen to by whoever has locked the byte.
+    /// dead for certain: whoever has the byte locked is cleaning up behind him, or nobody any more.
     std::atomic<std::uint32_t> is_there;
     std::atomic<std::uint32_t> generation; ///< how many processes had this record
     cell<std::uint32_t> id;                ///< for the eye

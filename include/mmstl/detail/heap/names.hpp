@@ -113,7 +113,7 @@ class names {
 public:
     explicit names(const image& in) noexcept : in_(in) {}
 
-    /// The object of that name, in any state; null if there is none.
+    /// The object of that name, in any state; false if there is none.
     ///
     /// A node that is removed may be freed, and its memory be something else's when it is looked at, also
     /// another name's. So what was read counts if no name has been removed meanwhile; else it is looked
@@ -124,6 +124,7 @@ public:
             const name_table* const table = current();
             if (table == nullptr) return {};
             const auto changes = table->changes.load(std::memory_order_acquire);
+            if (current() != table) continue; // else the count may be of its next use, half filled
             found_node found;
             if (auto* const node = look_up(*table, name, hash).node)
                 found = {node, node->state.load(std::memory_order_acquire), node->builder.get()};

@@ -35,7 +35,7 @@ enum class lock_result : unsigned char {
 ///     | generation  | contended | broken |   0     | place, and one   |
 ///
 /// The lower twelve bits are 0 if nobody has it. The generation is the owner's; it and the place
-/// name a thread, for ever: a place is not taken twice in the same generation. Whatever else is in
+/// name a thread: a place is taken again in the same generation after 2^32 others. Whatever else is in
 /// the word, of a damaged file, is an owner that has died, or nobody. Waiters wait for the lower
 /// half to change (futex(2)), and look every now and then whether its owner lives.
 ///
@@ -78,11 +78,10 @@ public:
 
     /// Gets it broken, from who died with it. Waits for another one that recovers it.
     lock_result begin_recovery(std::uint64_t me, const shared_heap& in) noexcept;
-    /// Of who has begun it: a fork()ed child of his has not. All that wait are to know: some wait for
-    /// the mutex, others for this.
+    /// Of who has begun it. All that wait are to know: some wait for the mutex, others for this.
     void end_recovery(std::uint64_t me, bool is_good) noexcept {
         const auto now = state_.load(std::memory_order_relaxed); // others add that they wait
-        if (me != 0 && (now & ~contended) == (me | broken)) leave(is_good ? 0 : broken, INT_MAX);
+        if ((now & ~contended) == (me | broken)) leave(is_good ? 0 : broken, INT_MAX);
     }
 
     /// Whether someone has died with it, as far as it has been noticed, and nobody has recovered it.

@@ -15,8 +15,8 @@
 #include <mmstl/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -999,7 +999,7 @@ inline void shared_heap::free_strays(const unfinished& left) noexcept {
         for (std::uint32_t i = 1; i < known;) {
             const slices one{region, i, 1};
             const auto n = whole_at(image_, region, i);
-            if (n == 0 && left.has_slice(one) && used(region).test(i)) free_slices(one);
+            if (n == 0 && left.has_slice(one)) free_slices(one); // if it is, it says so then
             i += std::max(n, std::uint32_t{1});
         }
     }
