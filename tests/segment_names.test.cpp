@@ -254,3 +254,46 @@ TEST_CASE("what is made late in a thread has a thread that makes it") {
     CHECK(*in.find<int>("late") == 1);
     CHECK(builder != 0);
 }
+
+TEST_CASE("a name is found while its table is taken into use again") {
+    if (MMSTL_TESTS_SANITIZED) return skip_loudly("a sanitizer is not stepped through");
+    if (!single_step([] {}).allowed) return skip_loudly("ptrace is not allowed here");
+    auto in = segment::create(mmstl::anonymous(), little);
+    in.construct<long>("x", 7);
+    const auto& image = image_of(in);
+    const heap::names names(image);
+    for (long i = 0; names.current()->previous == 0; ++i) in.construct<long>(nth_name('n', i), i);
+    auto& root = image.root().names;
+    auto& table = const_cast<heap::name_table&>(*names.current());
+    const auto is_x = [&](std::uint64_t word) {
+        return word > heap::name_table::removed &&
+               names.node_at(heap::name_table::offset_in(word)).name == "x";
+    };
+    std::uint64_t i = 0;
+    while (!is_x(table.at(i).load())) ++i;
+    const auto word = table.at(i).load();
+    const auto current = root.load();
+    const auto look = [&] { expect(in.find<const long>("x") != nullptr, "found"); };
+    const long n = single_step(look).steps;
+    REQUIRE(n > 50);
+    // Who looks stands still while the other table becomes the current one, and this one is begun with
+    // again; and a second time, a little later, while it is filled and becomes the current one.
+    for (long k = 0; k < n; k += 3)
+        for (const long then : {20, 40, 60}) {
+            stepped_child reader(look);
+            const auto step = [&](long times) {
+                for (; times != 0 && reader.now() == stepped_child::state::inside; --times)
+                    reader.step();
+            };
+            step(k);
+            table.changes.fetch_add(1);
+            table.at(i).store(0);
+            root.store(table.previous);
+            step(then);
+            table.at(i).store(word);
+            root.store(current);
+            reader.run_to_end();
+            INFO("at " << k << " of " << n << ", and " << then << " behind it");
+            CHECK(reader.now() == stepped_child::state::at_end);
+        }
+}
