@@ -140,7 +140,7 @@ TEST_CASE("every size has a class that is large enough, aligned, and wastes an e
 }
 
 TEST_CASE("blocks lie in the segment, at their alignment, and none overlaps another") {
-    const auto in = segment::create(mmstl::anonymous(), {.capacity_bytes = 2048 * MiB});
+    const auto in = segment::create(mmstl::anonymous(), {.capacity_bytes = 4096 * MiB});
     const auto used = in.used_bytes();
     std::vector<block> blocks;
     std::uint64_t seed = 0;

@@ -20,7 +20,7 @@ namespace support::blocks {
 
 // ---- of any size and alignment ----
 
-inline constexpr std::size_t n_alignments = 25; // 1 to 16 MiB
+inline constexpr std::size_t n_alignments = 26; // 1 to 32 MiB
 
 struct allocating {
     void* (*allocate)(std::byte*, std::size_t);
