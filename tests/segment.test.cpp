@@ -849,7 +849,7 @@ private:
 
 } // namespace
 
-TEST_CASE("addresses cost no memory where the kernel promises no more than there is") {
+TEST_CASE("addresses cost no memory where the kernel promises no more than there is", "[machine]") {
     if (MMSTL_TESTS_SANITIZED) return skip_loudly("sanitizers are promised more than there is");
     using numbers = mmstl::mapped_vector<int>;
     const temporary_directory directory;
