@@ -665,33 +665,52 @@ void* find_base() {
 class company {
 public:
     /// Runs `play(name)`, with a name for the segment, in a process of its own, and tells `after`
-    /// with what it has ended.
+    /// with what it has ended, which may start more.
     void start(std::function<int(const std::string&)> play,
                std::function<void(const child_result&)> after) {
-        if (playing_.size() == most) finish_one();
-        auto name = std::make_unique<shared_memory_name>();
-        const auto& text = name->text();
-        playing_.push_back({std::move(name), child([&] { return play(text); }), std::move(after)});
+        waiting_.push_back({std::move(play), std::move(after)});
+        if (!is_told_) go_on(most);
     }
-    void finish() {
-        while (!playing_.empty()) finish_one();
-    }
+    void finish() { go_on(0); }
 
 private:
     static constexpr std::size_t most = 4;
+    struct request {
+        std::function<int(const std::string&)> play;
+        std::function<void(const child_result&)> after;
+    };
     struct one {
         std::unique_ptr<shared_memory_name> name;
         child process;
         std::function<void(const child_result&)> after;
     };
 
+    /// Until nobody waits any more, and no more than `left` play.
+    void go_on(std::size_t left) {
+        while (!waiting_.empty() || playing_.size() > left)
+            if (!waiting_.empty() && playing_.size() < most)
+                begin_one();
+            else
+                finish_one();
+    }
+    void begin_one() {
+        const request next = std::move(waiting_.front());
+        waiting_.pop_front();
+        auto name = std::make_unique<shared_memory_name>();
+        const auto& text = name->text();
+        playing_.push_back({std::move(name), child([&] { return next.play(text); }), next.after});
+    }
     void finish_one() {
         one first = std::move(playing_.front());
         playing_.pop_front();
+        is_told_ = true;
         first.after(first.process.wait());
+        is_told_ = false;
     }
 
+    std::deque<request> waiting_;
     std::deque<one> playing_;
+    bool is_told_ = false; ///< `after`: what it starts waits, else these would be one in another
 };
 
 /// In another process, and waits for it.
