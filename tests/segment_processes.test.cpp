@@ -51,7 +51,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -1119,10 +1118,7 @@ TEST_CASE("without /proc no segment is opened, and nobody is thought dead") {
     mutex.lock();
     constexpr int not_allowed = 77;
     const auto result = in_child([&] {
-        if (::unshare(CLONE_NEWNS) != 0 ||
-            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-            ::mount("tmpfs", "/proc", "tmpfs", 0, nullptr) != 0)
-            return not_allowed;
+        if (!hide_proc()) return not_allowed;
         expect_refusals(in, mutex, mine, ENOENT);
         in = segment();
         for (const auto& one : {path, closed})

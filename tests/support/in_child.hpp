@@ -24,7 +24,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -151,6 +153,13 @@ template <class Function>
 }
 
 } // namespace detail
+
+/// Of a child: leaves nothing in /proc, for this process alone. False where that is not allowed.
+inline bool hide_proc() {
+    return ::unshare(CLONE_NEWNS) == 0 &&
+           ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("tmpfs", "/proc", "tmpfs", 0, nullptr) == 0;
+}
 
 /// A forked child that runs a function, in parallel with its parent. Killed if still alive when
 /// this ends.
